@@ -1,0 +1,1 @@
+"""The subcommands of `assay`, one file each, imported when called."""

@@ -1,0 +1,86 @@
+"""`assay data`: the public inputs that workloads know."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import platformdirs
+
+from harness import data as datasets
+from harness.errors import AssayError, unknown
+from harness.protocols import NamesDatasets
+from harness.registry import installed
+from harness.units import format_bytes
+
+
+@click.group(name="data")
+def data() -> None:
+    """List, find and fetch input data."""
+
+
+@data.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_data(as_json: bool) -> None:
+    """List the known data sets and whether they are on this machine."""
+    rows = [
+        {
+            "name": dataset.name,
+            "workload": workload,
+            "summary": dataset.summary,
+            "terms": dataset.terms,
+            "bytes": sum(file.size_bytes for file in dataset.files),
+            "path": None if (path := datasets.present(dataset)) is None else str(path),
+        }
+        for dataset, workload in _known().values()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        where = row["path"] or f"not here; `assay data fetch {row['name']}` gets it"
+        size = format_bytes(float(str(row["bytes"])))
+        click.echo(f"{row['name']} ({row['workload']}, {size}): {row['summary']}")
+        click.echo(f"  {row['terms']}\n  {where}")
+
+
+@data.command("path")
+@click.argument("name")
+def path_of_data(name: str) -> None:
+    """Print the folder of a data set that is on this machine."""
+    dataset = _dataset(name)
+    path = datasets.present(dataset)
+    if path is None:
+        raise AssayError(f"{name} is not on this machine; `assay data fetch {name}` gets it")
+    click.echo(path)
+
+
+@data.command("fetch")
+@click.argument("name")
+@click.option("--folder", type=click.Path(path_type=Path), help="Data folder to put it in.")
+def fetch_data(name: str, folder: Path | None) -> None:
+    """Download a data set, check it against its checksum, and print its folder."""
+    dataset = _dataset(name)
+    path = datasets.present(dataset) if folder is None else None
+    if path is None:
+        path = datasets.fetch(dataset, folder or Path(platformdirs.user_data_dir("assay")))
+    click.echo(path)
+
+
+def _dataset(name: str) -> datasets.Dataset:
+    known = _known()
+    if name not in known:
+        raise unknown("data set", name, known)
+    return known[name][0]
+
+
+def _known() -> dict[str, tuple[datasets.Dataset, str]]:
+    registry = installed()
+    found = {}
+    for workload_name in registry.workloads:
+        workload = registry.workload(workload_name)
+        if isinstance(workload, NamesDatasets):
+            for dataset in workload.datasets():
+                found[dataset.name] = (dataset, workload_name)
+    return found

@@ -1,0 +1,102 @@
+"""Shows a run's progress: a bar with an ETA on a terminal, one plain line a case elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from harness import store, units
+from harness.plan import Plan, PlannedCase
+from harness.records import Outcome, Result
+
+
+@contextmanager
+def progress_for(plan: Plan) -> Iterator[_Observer]:
+    """Yield the observer that suits standard error."""
+    if not sys.stderr.isatty():
+        yield _Observer(plan, bar=None)
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("ETA {task.fields[eta]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        yield _Observer(plan, bar)
+
+
+class _Observer:
+    """Knows what is left; scales the plan's estimates by how they have held so far."""
+
+    def __init__(self, plan: Plan, bar: Progress | None) -> None:
+        self._left_s = {planned.case.key: planned.estimate_s for planned in plan.cases}
+        self._total = len(plan.cases)
+        self._estimated_s = self._taken_s = 0.0
+        self._bar = bar
+        self._task: TaskID | None = None
+        self._label = ""
+        if bar is not None:
+            self._task = bar.add_task("", total=self._total, eta=self._eta())
+
+    def started(self, run: store.Run, plan: Plan) -> None:
+        """Say what was found of an earlier attempt."""
+        for message in run.messages:
+            self._print(f"warning: {message}")
+        done = [planned for planned in plan.cases if run.has(planned.case)]
+        if run.resumed:
+            self._print(f"resuming run {run.header.id}: {len(done)} of {self._total} cases done")
+        for planned in done:
+            self._left_s.pop(planned.case.key)
+        self._show("")
+
+    def case_started(self, planned: PlannedCase) -> None:
+        """Name the case."""
+        self._label = planned.case.label
+        self._show("")
+
+    def phase(self, name: str) -> None:
+        """Name the phase."""
+        self._show(name)
+
+    def case_done(self, planned: PlannedCase, result: Result) -> None:
+        """Say how the case ended and what is left."""
+        self._left_s.pop(planned.case.key, None)
+        if result.outcome is not Outcome.SKIPPED:
+            self._estimated_s += planned.estimate_s
+            self._taken_s += result.duration_s
+        done = self._total - len(self._left_s)
+        reason = f": {result.reason}" if result.reason else ""
+        plain = self._bar is None
+        if plain or result.outcome is not Outcome.OK:
+            self._print(
+                f"[{done}/{self._total}] {planned.case.label}: {result.outcome}{reason}"
+                + (f" ({result.duration_s:.1f} s, ETA {self._eta()})" if plain else "")
+            )
+        self._show("")
+
+    def _eta(self) -> str:
+        pace = self._taken_s / self._estimated_s if self._estimated_s > 0 else 1.0
+        return units.format_duration(pace * sum(self._left_s.values()))
+
+    def _show(self, phase: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task,
+                completed=self._total - len(self._left_s),
+                description=f"{self._label} {phase}",
+                eta=self._eta(),
+            )
+
+    def _print(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            click.echo(line, err=True)

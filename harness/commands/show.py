@@ -1,0 +1,51 @@
+"""`assay show`: stored results as a table, JSON, CSV or markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness import config, store
+from harness.errors import AssayError
+from harness.registry import installed
+from harness.rows import as_json, latest_of_each_case, rows
+from harness.tables import as_csv, as_markdown, baselines_of, print_rows
+
+
+@click.command()
+@click.option("--results", type=click.Path(path_type=Path), help="Results folder.")
+@click.option("--run", "run_id", default="latest", show_default=True, help="A run's id.")
+@click.option("--all", "all_runs", is_flag=True, help="The last result of each case of any run.")
+@click.option("-w", "--workload", "workloads", multiple=True, help="Only these workloads.")
+@click.option("--json", "style", flag_value="json", help="JSON, one object a case.")
+@click.option("--csv", "style", flag_value="csv", help="CSV with unrounded SI numbers.")
+@click.option("--markdown", "style", flag_value="markdown", help="GitHub markdown.")
+def show(
+    results: Path | None,
+    run_id: str,
+    all_runs: bool,
+    workloads: tuple[str, ...],
+    style: str | None,
+) -> None:
+    """Print stored results with their intervals."""
+    root = results or config.load().results
+    contents = store.read(root, None if all_runs else run_id)
+    found = [stored.result for stored in contents.results]
+    if all_runs:
+        found = latest_of_each_case(found)
+    if workloads:
+        found = [result for result in found if result.case.workload in workloads]
+    shown = rows(found, baselines_of(installed()))
+    if style == "json":
+        click.echo(json.dumps([as_json(row) for row in shown], indent=2))
+    elif style == "csv":
+        click.echo(as_csv(shown), nl=False)
+    elif style == "markdown":
+        click.echo(as_markdown(shown), nl=False)
+    else:
+        print_rows(shown)
+    # What can be read is shown first; the damage is told last, where it is seen.
+    if contents.problems:
+        raise AssayError("; ".join(contents.problems))

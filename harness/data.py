@@ -1,0 +1,137 @@
+"""Finds input files by path or by name, and fetches public data sets with their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from harness.errors import AssayError
+
+_BLOCK_BYTES = 1 << 16
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a data set: where it is fetched from and what it must be."""
+
+    name: str
+    url: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A public input that `assay data` knows.
+
+    Attributes:
+        name: what a parameter may say instead of a path.
+        summary: one line.
+        terms: source and terms of use.
+        files: what it consists of.
+        folder: path below a data folder; the data set itself where it has several files.
+    """
+
+    name: str
+    summary: str
+    terms: str
+    files: tuple[RemoteFile, ...]
+    folder: str
+
+
+def roots(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Return the folders searched for data: `ASSAY_DATA`, then the user's data folder."""
+    own = Path(platformdirs.user_data_dir("assay"))
+    given = environ.get("ASSAY_DATA")
+    return [Path(given), own] if given else [own]
+
+
+def find(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the file or folder that a parameter names: a path, or a path below a data folder.
+
+    Raises:
+        AssayError: there is no such file; says where it was looked for.
+    """
+    candidates = [Path(name).expanduser(), *(root / name for root in roots(environ))]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    looked = ", ".join(str(candidate) for candidate in candidates)
+    raise AssayError(
+        f"no file or folder {name!r}; looked at {looked}; `assay data list` tells more"
+    )
+
+
+def present(dataset: Dataset, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder that holds every file of the data set at its full size, or None."""
+    for root in roots(environ):
+        folder = root / dataset.folder
+        if all(_has(folder / file.name, file.size_bytes) for file in dataset.files):
+            return folder
+    return None
+
+
+def fetch(
+    dataset: Dataset,
+    folder: Path,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Path:
+    """Download what is missing of the data set into `folder / dataset.folder`; return that folder.
+
+    A file appears under its name only when it is whole and its checksum is right.
+
+    Raises:
+        AssayError: the server does not answer, sends another length, or another content.
+    """
+    target = folder / dataset.folder
+    target.mkdir(parents=True, exist_ok=True)
+    for file in dataset.files:
+        if not _has(target / file.name, file.size_bytes):
+            _download(file, target, progress)
+    return target
+
+
+def _has(path: Path, size_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == size_bytes
+
+
+def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int], None]) -> None:
+    digest = hashlib.sha256()
+    done = 0
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{file.name}.", delete=False) as part:
+        part_path = Path(part.name)
+        try:
+            with urllib.request.urlopen(file.url, timeout=_TIMEOUT_S) as answer:
+                while block := answer.read(_BLOCK_BYTES):
+                    done += len(block)
+                    if done > file.size_bytes:
+                        break
+                    part.write(block)
+                    digest.update(block)
+                    progress(file.name, done, file.size_bytes)
+            part.flush()
+            os.fsync(part.fileno())
+            if done != file.size_bytes:
+                more = "more than" if done > file.size_bytes else f"{done} of"
+                raise AssayError(
+                    f"{file.url} sent {more} {file.size_bytes} bytes; try again, or report it"
+                )
+            if digest.hexdigest() != file.sha256:
+                raise AssayError(
+                    f"{file.url} has changed: sha256 {digest.hexdigest()}, expected {file.sha256}; "
+                    "do not use it before you know why"
+                )
+            part_path.replace(folder / file.name)
+        except (urllib.error.URLError, OSError, TimeoutError) as error:
+            raise AssayError(f"cannot fetch {file.url}: {error}; try again later") from error
+        finally:
+            part_path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""One file a source of readings; each meter follows `harness.protocols.Meter`."""

@@ -1,0 +1,255 @@
+"""Turns a selection into an ordered list of cases, each with an estimate or why it is skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from harness.errors import AssayError, unknown
+from harness.measure import Sampling
+from harness.protocols import (
+    SIZES,
+    Backend,
+    ChecksParams,
+    EstimatesTime,
+    SaysUnsupported,
+    Workload,
+)
+from harness.records import Case, Parameter, Params, Scalar, Variant
+from harness.registry import Registry
+
+DEFAULT_ESTIMATE_S = 3.0
+"""A worker's imports and first call on two slow cores, where the workload says nothing."""
+
+SAMPLING_S = {"ci": 1.5, "small": 5.0, "medium": 20.0, "paper": 60.0}
+"""Seconds spent on the samples of one quantity: at ci size twelve cases fit into a minute."""
+
+TIMEOUT_S = {"ci": 120.0, "small": 600.0, "medium": 3600.0, "paper": 6 * 3600.0}
+"""Forty times what a case of that size should take: only a hang or a wrong size gets there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the user asked for; an empty tuple means all.
+
+    Attributes:
+        backends: empty means every one that is available on this machine.
+        params: repeated values of one parameter are swept.
+        budget_s: wall time for the whole run; None for each size's own.
+        timeout_s: wall time for one case; None for each size's own.
+    """
+
+    workloads: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    params: tuple[tuple[str, str], ...] = ()
+    size: str = "ci"
+    seed: int = 0
+    precision: float = 0.02
+    budget_s: float | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCase:
+    """One case, how it is measured, and about how long that takes; or why it is skipped."""
+
+    case: Case
+    variant: Variant
+    sampling: Sampling
+    timeout_s: float
+    setup_s: float
+    skip: str | None = None
+
+    @property
+    def estimate_s(self) -> float:
+        """Seconds the case is expected to take: time and memory passes after the set-up."""
+        if self.skip is not None:
+            return 0.0
+        return self.setup_s + self.sampling.budget_s * 4 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The cases in the order in which they run."""
+
+    cases: tuple[PlannedCase, ...]
+    backends: Mapping[str, str] = field(default_factory=dict)
+    workloads: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def estimate_s(self) -> float:
+        """Seconds the whole plan is expected to take."""
+        return sum(planned.estimate_s for planned in self.cases)
+
+
+def plan(registry: Registry, selection: Selection) -> Plan:
+    """Plan a run.
+
+    Variants of the same parameters stand next to each other, so that what is compared is measured
+    close in time.
+
+    Raises:
+        AssayError: a name, a parameter or a value is not known or not accepted, nothing is left to
+            run, or the budget is too short for one sample of each case.
+    """
+    if selection.size not in SIZES:
+        raise unknown("size", selection.size, SIZES)
+    workloads = [
+        registry.workload(name) for name in selection.workloads or tuple(registry.workloads)
+    ]
+    backends = _backends(registry, selection.backends)
+    variants = {workload.name: registry.variants_of(workload) for workload in workloads}
+    _check_variants(selection.variants, variants)
+    _check_params(selection.params, workloads)
+    cases = [
+        _planned(workload, variant, backend, params, selection)
+        for workload in workloads
+        for backend in backends
+        for params in _params(workload, selection)
+        for variant in variants[workload.name]
+        if not selection.variants or variant.name in selection.variants
+    ]
+    if not cases:
+        raise AssayError("nothing to run: no selected workload has a selected variant")
+    return Plan(
+        cases=_within_budget(cases, selection.budget_s),
+        backends={backend.name: registry.backends[backend.name] for backend in backends},
+        workloads={workload.name: registry.workloads[workload.name] for workload in workloads},
+    )
+
+
+def parse_value(name: str, parameter: Parameter, text: str) -> Scalar:
+    """Return the value that `text` spells for a parameter.
+
+    Raises:
+        AssayError: it is not of the parameter's type or not among its choices.
+    """
+    kind = type(parameter.default)
+    try:
+        value = _BOOLEANS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError, OverflowError) as error:
+        raise AssayError(
+            f"parameter {name}={text!r} is not {_KINDS[kind]}; the default is {parameter.default}"
+        ) from error
+    if parameter.choices and value not in parameter.choices:
+        raise unknown(f"value of parameter {name}:", text, map(str, parameter.choices))
+    return value
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _backends(registry: Registry, names: Sequence[str]) -> list[Backend]:
+    if names:
+        return [registry.backend(name) for name in dict.fromkeys(names)]
+    every = [registry.backend(name) for name in registry.backends]
+    available = [backend for backend in every if backend.unavailable() is None]
+    if not available:
+        raise AssayError("no backend is available on this machine; `assay devices` says why")
+    return available
+
+
+def _check_variants(names: Sequence[str], variants: Mapping[str, Sequence[Variant]]) -> None:
+    known = {variant.name for family in variants.values() for variant in family}
+    for name in names:
+        if name not in known:
+            raise unknown("variant", name, known)
+
+
+def _check_params(params: Sequence[tuple[str, str]], workloads: Sequence[Workload[Any]]) -> None:
+    known = {name for workload in workloads for name in workload.parameters}
+    for name, _ in params:
+        if name not in known:
+            raise unknown("parameter", name, known)
+
+
+def _params(workload: Workload[Any], selection: Selection) -> Iterator[Params]:
+    """Yield each case's complete parameters once: the size's own, with the user's over them."""
+    given: dict[str, list[Scalar]] = {}
+    for name, text in selection.params:
+        if name in workload.parameters:
+            value = parse_value(name, workload.parameters[name], text)
+            given.setdefault(name, []).append(value)
+    seen = set()
+    for base in workload.cases(selection.size):
+        for values in product(*given.values()):
+            over = {**base, **dict(zip(given, values, strict=True))}
+            params: Params = {
+                name: over.get(name, parameter.default)
+                for name, parameter in workload.parameters.items()
+            }
+            if isinstance(workload, ChecksParams):
+                params = workload.check(params)
+            identity = tuple(params.items())
+            if identity not in seen:
+                seen.add(identity)
+                yield params
+
+
+def _planned(
+    workload: Workload[Any],
+    variant: Variant,
+    backend: Backend,
+    params: Params,
+    selection: Selection,
+) -> PlannedCase:
+    setup_s = DEFAULT_ESTIMATE_S
+    if isinstance(workload, EstimatesTime):
+        setup_s = workload.estimate_s(variant, params)
+    return PlannedCase(
+        case=Case(
+            workload=workload.name,
+            version=workload.version,
+            variant=variant.name,
+            backend=backend.name,
+            params=params,
+            seed=selection.seed,
+        ),
+        variant=variant,
+        sampling=Sampling(precision=selection.precision, budget_s=SAMPLING_S[selection.size]),
+        timeout_s=selection.timeout_s or TIMEOUT_S[selection.size],
+        setup_s=setup_s,
+        skip=_reason_to_skip(workload, variant, backend, params),
+    )
+
+
+def _reason_to_skip(
+    workload: Workload[Any], variant: Variant, backend: Backend, params: Params
+) -> str | None:
+    reason = backend.unavailable()
+    if reason is not None:
+        return f"{backend.name} is unavailable: {reason}"
+    for package in sorted(variant.packages):
+        if importlib.util.find_spec(package) is None:
+            fix = "pip install 'assay[torch]'" if package == "torch" else f"pip install {package}"
+            return f"needs the package {package}, which is not installed; {fix}"
+    features = backend.features()
+    missing = sorted(variant.requires - features)
+    if missing:
+        return f"needs {', '.join(missing)}, which {backend.name} does not have here"
+    if isinstance(workload, SaysUnsupported):
+        return workload.unsupported(variant, features, params)
+    return None
+
+
+def _within_budget(cases: Sequence[PlannedCase], budget_s: float | None) -> tuple[PlannedCase, ...]:
+    """Share the budget that the set-ups leave equally among the cases' samplings."""
+    if budget_s is None:
+        return tuple(cases)
+    running = [planned for planned in cases if planned.skip is None]
+    setup_s = sum(planned.setup_s for planned in running)
+    if budget_s <= setup_s:
+        raise AssayError(
+            f"a budget of {budget_s:g} s is too short for one sample of each of {len(running)} "
+            f"cases, whose set-up alone takes about {setup_s:.0f} s; "
+            "raise --budget or select fewer cases"
+        )
+    share_s = (budget_s - setup_s) / max(len(running), 1) * 3 / 4
+    return tuple(
+        replace(planned, sampling=replace(planned.sampling, budget_s=share_s)) for planned in cases
+    )

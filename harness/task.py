@@ -1,0 +1,74 @@
+"""What the parent sends to a worker and what a worker answers, as JSON lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from harness.measure import Sampling
+from harness.records import Case, Facts, Result, Variant
+
+MAX_ANSWER_BYTES = 64 << 20
+"""As large as the largest result file that the store reads back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One case for one fresh worker.
+
+    Attributes:
+        case: what to measure.
+        process: which repetition of the case this is.
+        backend: import path of the backend.
+        workload: import path of the workload.
+        variant: the implementation.
+        sampling: when to stop.
+        environment: host facts, taken once by the parent.
+        pin: CPUs to run on; empty for all.
+        memory_limit_bytes: private memory the worker may use; None for no limit.
+        parent_pid: whose death ends the worker.
+    """
+
+    case: Case
+    backend: str
+    workload: str
+    variant: Variant
+    sampling: Sampling
+    process: int = 0
+    environment: Facts = field(default_factory=dict)
+    pin: tuple[int, ...] = ()
+    memory_limit_bytes: int | None = None
+    parent_pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of a worker's answer: the phase it enters, or its result, which ends the answer.
+
+    Attributes:
+        phase: the phase that begins.
+        result: what came of the case.
+    """
+
+    phase: str = ""
+    result: Result | None = None
+
+
+def encode(record: Task | Message) -> bytes:
+    """Return the record as one line of JSON."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def decode_task(line: bytes) -> Task:
+    """Read a task."""
+    return msgspec.json.decode(line, type=Task)
+
+
+def decode_message(line: bytes) -> Message:
+    """Read one line of an answer.
+
+    Raises:
+        msgspec.MsgspecError: the line is not a message.
+    """
+    return msgspec.json.decode(line, type=Message)

@@ -1,0 +1,248 @@
+"""The child process: prepare, verify, warm up, measure one case, answer over its own pipe, end.
+
+Started by `harness.isolate` as `python -m harness.worker ANSWER_FD`, with the task on stdin.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from harness import limits, measure, protocols
+from harness.errors import AssayError
+from harness.meters.host_memory import HostMemory, release_memory, resident_bytes
+from harness.protocols import Device, Meter, Workload
+from harness.records import Measurement, Outcome, Result, Verification, Work
+from harness.registry import resolve
+from harness.runtime import runtime_environment
+from harness.task import Message, Task, decode_task, encode
+
+BAD_INPUT = "bad_input"
+"""Flag of a failed result whose reason is the user's to mend."""
+
+_TRACEBACK_LINES = 30
+_MAX_STREAM_BYTES = 1 << 30  # beyond any cache, so that a larger buffer reads no slower
+
+
+def main() -> None:
+    """Read the task from standard input, work on it, and answer on the descriptor in argv."""
+    answer = int(sys.argv[1])
+    task = decode_task(sys.stdin.buffer.read())
+
+    def send(message: Message) -> None:
+        line = encode(message)
+        while line:
+            line = line[os.write(answer, line) :]
+
+    if task.parent_pid:
+        limits.die_with_parent(task.parent_pid)
+    send(Message(result=run_case(task, lambda phase: send(Message(phase=phase)))))
+
+
+def run_case(task: Task, enter: Callable[[str], None]) -> Result:
+    """Work on one case in this process and return its result, whatever happens to it.
+
+    Args:
+        task: the case and how to measure it.
+        enter: called with the name of each phase as it begins.
+    """
+    progress = _Progress(enter)
+    try:
+        return _measured(task, progress)
+    # A workload may end in any way at all, sys.exit() included; each becomes a result.
+    except BaseException as error:
+        bad_input = isinstance(error, AssayError)
+        return Result(
+            case=task.case,
+            process=task.process,
+            outcome=Outcome.OUT_OF_MEMORY if _is_out_of_memory(error) else Outcome.FAILED,
+            reason=str(error) if bad_input else _one_line(error),
+            phase=progress.phase,
+            flags=(BAD_INPUT,) if bad_input else (),
+            spans=progress.spans,
+            environment=dict(task.environment),
+            traceback=_tail(error),
+        )
+
+
+class _Progress:
+    """Knows which phase runs and how long each took."""
+
+    def __init__(self, enter: Callable[[str], None]) -> None:
+        self.phase = ""
+        self.spans: dict[str, float] = {}
+        self._enter = enter
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        self.phase = phase
+        self._enter(phase)
+        started = time.perf_counter()
+        yield
+        self.spans[phase] = time.perf_counter() - started
+
+
+def _measured(task: Task, progress: _Progress) -> Result:
+    case = task.case
+    with progress("limits"):
+        limits.no_core_dumps()
+        limits.prefer_as_oom_victim()
+        if task.pin:
+            limits.pin(task.pin)
+    with progress("import"):
+        workload: Workload[Any] = resolve(task.workload)
+        device: Device = resolve(task.backend).open(case.device_index)
+        resolve(task.variant.run)
+    if task.memory_limit_bytes is not None:
+        # After the imports: a library that cannot be mapped is an ImportError, not a MemoryError.
+        limits.limit_memory(task.memory_limit_bytes)
+    release_memory()
+    base_bytes = resident_bytes()
+    with progress("prepare"):
+        state = workload.prepare(device, task.variant, case.params, case.seed)
+        device.synchronize()
+    with progress("verify"):
+        verification = workload.verify(state)
+    result = Result(
+        case=case,
+        process=task.process,
+        outcome=Outcome.OK,
+        phase="done",
+        verification=verification,
+        work=workload.work(state) if isinstance(workload, protocols.DeclaresWork) else Work(),
+        inputs=workload.inputs(state) if isinstance(workload, protocols.DescribesInputs) else {},
+        environment={
+            **task.environment,
+            "runtime": runtime_environment(),
+            "device": device.environment(),
+        },
+    )
+    if not verification.passed:
+        return replace(
+            result,
+            outcome=Outcome.FAILED,
+            phase="verify",
+            reason=_rejection(verification),
+            spans=progress.spans,
+        )
+    measurements = _all_quantities(task, workload, device, state, base_bytes, progress)
+    with progress("quality"):
+        quality = (
+            workload.quality(state) if isinstance(workload, protocols.MeasuresQuality) else None
+        )
+    ceilings = _ceilings(device, result.work or Work(), progress)
+    own_spans = workload.spans(state) if isinstance(workload, protocols.ReportsSpans) else {}
+    counters = workload.counters(state) if isinstance(workload, protocols.ReportsCounters) else {}
+    return replace(
+        result,
+        measurements=measurements + ceilings,
+        quality=quality,
+        spans={**progress.spans, **own_spans},
+        counters=counters,
+    )
+
+
+def _all_quantities(
+    task: Task,
+    workload: Workload[Any],
+    device: Device,
+    state: Any,
+    base_bytes: int,
+    progress: _Progress,
+) -> tuple[Measurement, ...]:
+    reset = (
+        partial(workload.before_sample, state)
+        if isinstance(workload, protocols.ResetsBeforeSample)
+        else None
+    )
+    steps = measure.Steps(run=partial(workload.step, state), device=device, reset=reset)
+    timer, *others = device.meters()
+    found = []
+    for meter in (timer, *others):
+        with progress(meter.quantity):
+            release_memory()
+            found.append(
+                measure.measure(
+                    steps, _from_base(meter, base_bytes), _sampling(task, meter), timer=timer
+                )
+            )
+    return tuple(found)
+
+
+def _ceilings(device: Device, work: Work, progress: _Progress) -> tuple[Measurement, ...]:
+    """Read as much data as the working set holds, in the same process: the level it lives in."""
+    size_bytes = work.working_set_bytes
+    if size_bytes is None or "memory" not in work.bytes:
+        return ()
+    if not isinstance(device, protocols.MeasuresStream):
+        return ()
+    with progress("ceiling"):
+        rates = device.stream_rates(min(int(size_bytes), _MAX_STREAM_BYTES))
+    return (
+        Measurement(
+            quantity="stream_rate",
+            unit="B/s",
+            scope="device",
+            meter="stream",
+            phase="ceiling",
+            values=tuple(rates),
+        ),
+    )
+
+
+def _from_base(meter: Meter, base_bytes: int) -> Meter:
+    return meter.with_base(base_bytes) if isinstance(meter, HostMemory) else meter
+
+
+def _sampling(task: Task, meter: Meter) -> measure.Sampling:
+    if not meter.quantity.startswith("peak_"):
+        return task.sampling
+    # A peak hardly varies from step to step: few samples, so that slow steps cost little.
+    return replace(
+        task.sampling,
+        min_samples=1,
+        max_samples=task.sampling.min_samples,
+        budget_s=task.sampling.budget_s / 3,
+        warm_up_s=0.0,
+        precision=0.0,
+    )
+
+
+def _rejection(verification: Verification) -> str:
+    detail = f"; {verification.detail}" if verification.detail else ""
+    return (
+        f"verification rejected the output: error {verification.error:.3g} over the tolerance "
+        f"{verification.tolerance:.3g} against {verification.reference}{detail}"
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    # torch is not imported here: its errors are known by their names and words.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    words = str(error).lower()
+    return "OutOfMemoryError" in names or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in words or "out of memory" in words)
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+def _tail(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(lines[-_TRACEBACK_LINES:])
+
+
+if __name__ == "__main__":
+    main()

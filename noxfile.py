@@ -1,0 +1,90 @@
+"""Every task of the project; each also runs in the calling environment with `nox --no-venv`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+
+CODE = ("harness", "backends", "workloads", "dashboards", "tests", "benchmarks", "noxfile.py")
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install through the constraints file; with --no-venv the caller's environment is used."""
+    if session.venv_backend != "none":
+        session.install("-c", "constraints.txt", *requirements)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; what follows -- goes to pytest."""
+    install(session, "-e", ".[torch,dashboards,dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long tests that CI does not: 50 kills and the like."""
+    install(session, "-e", ".[torch,dashboards,dev]")
+    session.run("pytest", "-m", "soak", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    install(session, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types strictly."""
+    install(session, "-e", ".[torch,dashboards,dev]")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure on this machine and publish the dashboard; what follows -- goes to `assay run`."""
+    install(session, "-e", ".[torch,dashboards]")
+    failure = None
+    try:
+        session.run("assay", "run", *session.posargs)
+    except CommandFailed as error:
+        # 1 says that a case failed: the dashboard still shows the others, and that one as failed.
+        if error.return_code != 1:
+            raise
+        failure = error
+    session.run("assay", "publish")
+    if failure is not None:
+        raise failure
+
+
+@nox.session
+def publish(session: nox.Session) -> None:
+    """Publish the dashboard from the stored results; what follows -- goes to `assay publish`."""
+    install(session, "-e", ".[dashboards]")
+    session.run("assay", "publish", *session.posargs)
+
+
+@nox.session
+def microbench(session: nox.Session) -> None:
+    """Time the harness's own overhead and the kernels with pytest-benchmark."""
+    install(session, "-e", ".[torch,dashboards,dev]")
+    session.run("pytest", "benchmarks", "-o", "python_files=bench_*.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; every warning is an error."""
+    install(session, "-e", ".[docs]")
+    target = Path(os.environ.get("DOCS_HTML", "docs/_build/html"))
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", str(target))

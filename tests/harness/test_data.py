@@ -1,0 +1,101 @@
+"""Data is found by path or name, and fetched whole or not at all, from a real local server."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from harness.data import Dataset, RemoteFile, fetch, find, present
+from harness.errors import AssayError
+
+BODY = b"0 1 2\n1 3\n" * 1000
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves BODY, or misbehaves as the path says."""
+
+    def do_GET(self) -> None:
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        sent = {"/short": BODY[:-5], "/long": BODY * 2, "/changed": BODY[::-1]}
+        body = sent.get(self.path, BODY)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BODY) if self.path == "/short" else len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
+
+    def log_error(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The address of a server on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+def dataset(url: str) -> Dataset:
+    digest = hashlib.sha256(BODY).hexdigest()
+    file = RemoteFile("train.txt", url, digest, len(BODY))
+    return Dataset("toy", "a toy", "none", (file,), "toy")
+
+
+def test_a_data_set_is_fetched_checked_and_then_present(server: str, tmp_path: Path) -> None:
+    toy = dataset(f"{server}/train")
+    environ = {"ASSAY_DATA": str(tmp_path)}
+    assert present(toy, environ) is None
+    seen: list[tuple[str, int, int]] = []
+    folder = fetch(toy, tmp_path, lambda *progress: seen.append(progress))
+    assert (folder / "train.txt").read_bytes() == BODY
+    assert present(toy, environ) == folder
+    assert seen[-1] == ("train.txt", len(BODY), len(BODY))
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "train.txt").write_bytes(BODY)
+    assert fetch(dataset("http://127.0.0.1:1/never"), tmp_path) == tmp_path / "toy"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("short", "cannot fetch|sent 9995 of 10000 bytes"),
+        ("long", "sent more than 10000 bytes"),
+        ("changed", "has changed: sha256"),
+        ("missing", "cannot fetch .*404"),
+    ],
+)
+def test_anything_but_the_whole_right_file_is_refused_and_leaves_nothing(
+    server: str, tmp_path: Path, path: str, message: str
+) -> None:
+    with pytest.raises(AssayError, match=message):
+        fetch(dataset(f"{server}/{path}"), tmp_path)
+    assert list((tmp_path / "toy").iterdir()) == []
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match=r"cannot fetch http://127.0.0.1:1/x: .*; try again"):
+        fetch(dataset("http://127.0.0.1:1/x"), tmp_path)
+
+
+def test_a_name_is_a_path_or_a_path_below_the_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "matrices").mkdir()
+    (tmp_path / "matrices" / "a.mtx").touch()
+    environ = {"ASSAY_DATA": str(tmp_path)}
+    assert find("matrices/a.mtx", environ) == tmp_path / "matrices" / "a.mtx"
+    assert find(str(tmp_path / "matrices"), {}) == tmp_path / "matrices"
+    with pytest.raises(AssayError, match=r"no file or folder 'b.mtx'; looked at b.mtx, "):
+        find("b.mtx", environ)

@@ -1,0 +1,152 @@
+"""Real worker processes that end in every way a process can; each becomes one result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.isolate import LOG_TAIL_BYTES, run_isolated
+from harness.measure import Sampling
+from harness.records import Case, Outcome, Params, Result
+from harness.task import Task
+from harness.testing import FAKE_WORKLOAD
+
+QUICK = Sampling(min_samples=3, max_samples=3, budget_s=0.1, warm_up_s=0.0)
+
+
+def task_of(variant: str, hoard_bytes: int = 1 << 62, **options: object) -> Task:
+    [found] = [one for one in FAKE_WORKLOAD.variants if one.name == variant]
+    params: Params = {"step_s": 0.5, "real_s": 0.0, "hoard_bytes": hoard_bytes, "mode": "plain"}
+    return Task(
+        case=Case("fake", "1", variant, "fake", params),
+        backend="harness.testing:FAKE_BACKEND",
+        workload="harness.testing:FAKE_WORKLOAD",
+        variant=found,
+        sampling=QUICK,
+        environment={"machine": "here"},
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def ended(variant: str, timeout_s: float = 60.0, **options: int | tuple[int, ...]) -> Result:
+    return run_isolated(task_of(variant, **options), timeout_s=timeout_s, env={})  # type: ignore[arg-type]
+
+
+def test_a_good_case_comes_back_with_everything_it_measured() -> None:
+    phases: list[str] = []
+    result = run_isolated(task_of("exact"), timeout_s=60.0, env={}, on_phase=phases.append)
+    assert result.outcome is Outcome.OK
+    assert [m.quantity for m in result.measurements] == ["time", "peak_memory", "energy"]
+    assert result.measurements[0].values == (0.5, 0.5, 0.5)
+    assert result.measurements[2].values == (5.0, 5.0, 5.0)
+    assert result.work is not None
+    assert result.work.items == 4.0
+    assert result.quality is not None
+    assert result.quality.values == {"score": 1.0}
+    assert result.environment["machine"] == "here"
+    assert {"runtime", "device"} <= set(result.environment)
+    assert phases == [
+        *("limits", "import", "prepare", "verify"),
+        *("time", "peak_memory", "energy", "quality"),
+    ]
+    assert result.duration_s > 0
+    assert result.started_at == pytest.approx(time.time(), abs=60)
+
+
+def test_a_rejected_verification_is_failed_and_never_timed() -> None:
+    result = ended("wrong")
+    assert result.outcome is Outcome.FAILED
+    assert result.reason.startswith("verification rejected the output: error 1 over")
+    assert result.measurements == ()
+    assert result.verification is not None
+    assert not result.verification.passed
+
+
+def test_an_exception_is_failed_with_its_traceback() -> None:
+    result = ended("raises")
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "ValueError: the fake workload was asked to raise"
+    assert "in prepare" in result.traceback
+    assert result.phase == "prepare"
+
+
+def test_input_that_is_not_accepted_is_flagged_as_the_users_to_mend() -> None:
+    result = ended("rejects-input")
+    assert (result.outcome, result.flags) == (Outcome.FAILED, ("bad_input",))
+    assert result.reason == "input.txt: line 3 is not a number; repair the file"
+
+
+def test_a_crash_names_its_signal_and_phase() -> None:
+    result = ended("segfaults")
+    assert result.outcome is Outcome.CRASHED
+    assert result.reason == "killed by SIGSEGV in phase verify"
+
+
+def test_running_out_of_memory_is_its_own_outcome() -> None:
+    assert ended("hoards").outcome is Outcome.OUT_OF_MEMORY
+
+
+def test_a_hang_ends_at_the_time_out_with_its_children() -> None:
+    result = ended("hangs", timeout_s=3.0)
+    assert result.outcome is Outcome.TIMEOUT
+    assert result.reason.startswith("ran longer than 3 s (in phase verify)")
+    assert not [child for child in psutil.Process().children() if "harness.worker" in _line(child)]
+
+
+def test_what_a_worker_prints_is_kept_to_its_tail_and_never_taken_for_an_answer() -> None:
+    result = ended("chatters")
+    assert result.outcome is Outcome.OK
+    assert result.log_tail.endswith("the last words\n")
+    assert len(result.log_tail) <= LOG_TAIL_BYTES
+
+
+def test_a_memory_limit_becomes_out_of_memory() -> None:
+    # Untouched memory costs nothing, so that only the limit can refuse it.
+    assert ended("hoards", hoard_bytes=8 << 30).outcome is Outcome.OK
+    limited = ended("hoards", hoard_bytes=8 << 30, memory_limit_bytes=4 << 30)
+    assert limited.outcome is Outcome.OUT_OF_MEMORY
+
+
+def test_pinned_workers_run_on_their_cpus_only() -> None:
+    cpu = max(os.sched_getaffinity(0))
+    result = ended("exact", pin=(cpu,))
+    assert result.environment["runtime"]["affinity"] == [cpu]
+
+
+def test_a_worker_that_cannot_start_is_crashed_with_the_interpreters_words() -> None:
+    result = run_isolated(task_of("exact"), timeout_s=60.0, env={"PYTHONHOME": "/nonexistent"})
+    assert result.outcome is Outcome.CRASHED
+    assert result.reason.startswith("exited with status 1 in phase start")
+    assert "encodings" in result.log_tail
+
+
+def test_killing_the_parent_kills_the_worker(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_isolate as t;"
+        "t.run_isolated(t.task_of('hangs'), timeout_s=60.0, env={}, on_phase=print)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        assert any(line.strip() == "verify" for line in parent.stdout)
+        [worker] = psutil.Process(parent.pid).children()
+        parent.kill()
+    worker.wait(timeout=10)
+    assert not worker.is_running()
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

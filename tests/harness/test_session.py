@@ -1,0 +1,172 @@
+"""A run that is killed at any moment goes on where it stopped and loses nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import session, store
+from harness.plan import Plan, PlannedCase, Selection, plan
+from harness.records import Outcome, Result
+from harness.registry import Registry
+
+
+class Silent:
+    """Hears of everything and remembers which cases were started."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def started(self, run: store.Run, plan: Plan) -> None: ...
+
+    def case_started(self, planned: PlannedCase) -> None:
+        self.ran.append(planned.case.variant)
+
+    def phase(self, name: str) -> None: ...
+
+    def case_done(self, planned: PlannedCase, result: Result) -> None: ...
+
+
+class DiesAfter(Silent):
+    """Interrupts the run once so many cases are stored."""
+
+    def __init__(self, cases: int) -> None:
+        super().__init__()
+        self.left = cases
+
+    def case_done(self, planned: PlannedCase, result: Result) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def small_plan(fakes: Registry, *variants: str) -> Plan:
+    return plan(fakes, Selection(variants=variants, size="small", precision=1.0))
+
+
+def test_a_run_measures_every_case_and_is_finished(tmp_path: Path, fakes: Registry) -> None:
+    planned = small_plan(fakes, "exact", "wrong", "needs-unicorn")
+    outcome = session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=Silent())
+    assert [result.outcome for result in outcome.results] == [
+        Outcome.OK,
+        Outcome.FAILED,
+        Outcome.SKIPPED,
+    ]
+    assert (tmp_path / outcome.run / "finished").exists()
+    for result in outcome.results:
+        assert {"machine", "commit", "dirty", "source_digest", "id"} <= set(result.environment)
+
+
+def test_an_interrupted_run_measures_only_what_is_missing(tmp_path: Path, fakes: Registry) -> None:
+    planned = small_plan(fakes, "exact", "half", "chatters")
+    with pytest.raises(KeyboardInterrupt):
+        session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=DiesAfter(2))
+    observer = Silent()
+    outcome = session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=observer)
+    assert observer.ran == ["chatters"]
+    assert len(outcome.results) == 3
+    again = Silent()
+    session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=again)
+    assert len(again.ran) == 3
+
+
+@pytest.mark.parametrize("change", ["settings", "plan", "force"])
+def test_anything_else_starts_anew(tmp_path: Path, fakes: Registry, change: str) -> None:
+    planned = small_plan(fakes, "exact", "half")
+    with pytest.raises(KeyboardInterrupt):
+        session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=DiesAfter(1))
+    settings = session.Settings(threads=1) if change == "settings" else session.Settings()
+    if change == "plan":
+        first, second = planned.cases
+        sampling = replace(second.sampling, precision=0.5)
+        planned = replace(planned, cases=(first, replace(second, sampling=sampling)))
+    observer = Silent()
+    session.run_plan(fakes, planned, settings, tmp_path, observer=observer, force=change == "force")
+    assert observer.ran == ["exact", "half"]
+
+
+def test_cases_after_the_budget_are_skipped_with_the_reason(
+    tmp_path: Path, fakes: Registry
+) -> None:
+    planned = small_plan(fakes, "exact", "half")
+    settings = session.Settings(budget_s=1e-9)
+    outcome = session.run_plan(fakes, planned, settings, tmp_path, observer=Silent())
+    assert {result.reason for result in outcome.results} == {session.OVER_BUDGET}
+
+
+def test_threads_reach_the_worker(tmp_path: Path, fakes: Registry) -> None:
+    outcome = session.run_plan(
+        fakes,
+        small_plan(fakes, "exact"),
+        session.Settings(threads=1),
+        tmp_path,
+        observer=Silent(),
+    )
+    variables = outcome.results[0].environment["runtime"]["variables"]
+    assert variables["OMP_NUM_THREADS"] == "1"
+
+
+def test_five_kills_at_random_moments_lose_no_result(
+    tmp_path: Path, plugin_folder: Path, assay_program: str
+) -> None:
+    survive_kills(tmp_path, plugin_folder, assay_program, kills=5)
+
+
+@pytest.mark.soak
+def test_fifty_kills_at_random_moments_lose_no_result(
+    tmp_path: Path, plugin_folder: Path, assay_program: str
+) -> None:
+    survive_kills(tmp_path, plugin_folder, assay_program, kills=50)
+
+
+def survive_kills(folder: Path, plugins: Path, program: str, kills: int) -> None:
+    """Kill `assay run` again and again, then let it end; results must stay byte for byte."""
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"kill moments drawn with seed {seed}")
+    moments = random.Random(seed)
+    # Each kill can cost the case in work, so there are more cases than kills.
+    steps = [f"-pstep_s={1 + place}" for place in range(kills + 3)]
+    command = [
+        program,
+        *("run", "-w", "fake", "-b", "fake", "--variant", "exact", "--size", "small"),
+        *("--precision", "100%", "-p", "real_s=0.002", *steps),
+    ]
+    env = {**os.environ, "PYTHONPATH": str(plugins)}
+    seen: dict[Path, bytes] = {}
+    for _ in range(kills):
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(moments.uniform(0.1, 2.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        seen |= check_kept(folder, seen)
+    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    check_kept(folder, seen)
+    contents = store.read(folder / "results")
+    assert contents.problems == ()
+    finished = [one for one in (folder / "results").iterdir() if (one / "finished").exists()]
+    assert finished
+    [last] = finished[-1:]
+    results = store.read(folder / "results", last.name).results
+    assert len(results) == len(steps)
+    assert all(stored.result.outcome is Outcome.OK for stored in results)
+
+
+def check_kept(folder: Path, seen: dict[Path, bytes]) -> dict[Path, bytes]:
+    """Every result seen before is still there, byte for byte; return what is there now."""
+    now = {path: path.read_bytes() for path in (folder / "results").glob("[0-9]*/*-0.json")}
+    assert {path: now.get(path) for path in seen} == seen
+    return now
