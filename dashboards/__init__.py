@@ -1,0 +1,1 @@
+"""Turns stored results into an asv dashboard."""

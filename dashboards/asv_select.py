@@ -1,0 +1,155 @@
+"""Chooses which stored results a dashboard shows, and says why it leaves out the others."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dashboards.asv_names import inert, safe_name
+from harness.environment import environment_name
+from harness.records import Result
+
+DIRTY = "the checkout was dirty"
+NO_COMMIT = "no commit is known"
+NO_DATE = "the commit's date is unknown"
+NO_MACHINE = "the machine has no name"
+SUPERSEDED = "a newer result of the same case is there"
+OTHER_PROCESSOR = "another processor has the same machine name"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """What one asv result file is about, in names that are safe in a path."""
+
+    machine: str
+    commit: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is shown and what is not.
+
+    Attributes:
+        shown: the latest result of every case, by place and then by the case's key.
+        versions: the version of each workload that is shown.
+        left_out: how many results are not shown, by reason.
+    """
+
+    shown: Mapping[Place, Mapping[str, Result]]
+    versions: Mapping[str, str]
+    left_out: Mapping[str, int]
+
+
+def select(results: Iterable[Result], versions: Mapping[str, str]) -> Selection:
+    """Select what a dashboard shows; the order of `results` does not matter.
+
+    Args:
+        results: stored results of any machine, commit and workload.
+        versions: the current version by workload; a workload that is not in it counts as being at
+            the version of its latest result.
+    """
+    left_out: Counter[str] = Counter()
+    fit = []
+    for result in sorted(results, key=_age):
+        reason = _unfit(result)
+        if reason is None:
+            fit.append(result)
+        else:
+            left_out[reason] += 1
+    current = {result.case.workload: result.case.version for result in fit}
+    current |= {name: version for name, version in versions.items() if name in current}
+    shown: dict[Place, dict[str, Result]] = {}
+    for result in fit:
+        workload, version = result.case.workload, result.case.version
+        if version != current[workload]:
+            left_out[f"workload {inert(workload)} is at version {inert(current[workload])}"] += 1
+            continue
+        cases = shown.setdefault(_place(result), {})
+        left_out[SUPERSEDED] += result.case.key in cases
+        cases.pop(result.case.key, None)
+        cases[result.case.key] = result
+    left_out[OTHER_PROCESSOR] += _keep_one_processor(shown)
+    return Selection(shown, current, +left_out)
+
+
+def processor(result: Result) -> dict[str, str]:
+    """Return what tells machines apart in asv: arch, cpu and num_cpu, "unknown" where it is."""
+    cpu = result.environment.get("cpu")
+    facts = cpu if isinstance(cpu, Mapping) else {}
+    return {
+        "arch": _fact(facts.get("architecture")),
+        "cpu": _fact(facts.get("model")),
+        "num_cpu": _fact(facts.get("logical_cpus")),
+    }
+
+
+def memory(result: Result) -> str:
+    """Return the machine's memory in whole GiB: what a kernel keeps for itself changes."""
+    size = result.environment.get("memory_bytes")
+    return f"{round(size / _GIB)} GiB" if isinstance(size, int | float) else "unknown"
+
+
+def kernel(result: Result) -> str:
+    """Return the operating system's kernel."""
+    return _fact(result.environment.get("kernel"))
+
+
+def python(result: Result) -> str:
+    """Return Python's version without its last number, which breaks no series."""
+    return ".".join(_fact(result.environment.get("python")).split(".")[:2])
+
+
+def packages(result: Result) -> dict[str, str]:
+    """Return the versions of the packages that are installed."""
+    found = result.environment.get("packages")
+    facts = found if isinstance(found, Mapping) else {}
+    return {inert(str(name)): _fact(facts[name]) for name in sorted(facts) if facts[name]}
+
+
+def _age(result: Result) -> tuple[float, int, str, float]:
+    return result.started_at, result.process, result.case.key, result.duration_s
+
+
+def _unfit(result: Result) -> str | None:
+    environment = result.environment
+    commit, date = environment.get("commit"), environment.get("commit_time")
+    if not (isinstance(commit, str) and _COMMIT.fullmatch(commit)):
+        return NO_COMMIT
+    if environment.get("dirty") is not False:
+        return DIRTY
+    if isinstance(date, bool) or not isinstance(date, int | float):
+        return NO_DATE
+    if not isinstance(environment.get("machine"), str) or not environment["machine"]:
+        return NO_MACHINE
+    return None
+
+
+def _place(result: Result) -> Place:
+    environment = result.environment
+    return Place(
+        safe_name(environment["machine"]),
+        environment["commit"],
+        safe_name(environment_name({"python": python(result), "packages": packages(result)})),
+    )
+
+
+def _keep_one_processor(shown: Mapping[Place, dict[str, Result]]) -> int:
+    """Drop, within each place, what ran on another processor than its latest result."""
+    dropped = 0
+    for cases in shown.values():
+        latest = processor(max(cases.values(), key=_age))
+        others = [key for key, result in cases.items() if processor(result) != latest]
+        for key in others:
+            del cases[key]
+        dropped += len(others)
+    return dropped
+
+
+def _fact(value: object) -> str:
+    return "unknown" if value is None or value == "" else inert(str(value))

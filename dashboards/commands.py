@@ -1,0 +1,81 @@
+"""The commands that `dashboards` adds to `assay`: publish and preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.errors import AssayError
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--results", type=_FOLDER, show_default="as `assay run` has it",
+              help="The results folder.")  # fmt: skip
+@click.option("--html", type=_FOLDER, show_default=".asv/html in the repository",
+              help="Where the pages go; an earlier dashboard there is replaced.")  # fmt: skip
+@click.option("--repo", type=_FOLDER, default=Path(), show_default="the current folder",
+              help="The git repository that was measured.")  # fmt: skip
+def publish(results: Path | None, html: Path | None, repo: Path) -> None:
+    """Publish stored results as asv's pages."""
+    from dashboards import site
+    from harness import config
+
+    root = results or config.load().results
+    report = site.publish(root, repo, html, versions=current_versions())
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for line in report.summary.left_out_lines():
+        click.echo(line)
+    summary = report.summary
+    click.echo(
+        f"published {_count(summary.results, 'result')} of {_count(len(summary.commits), 'commit')}"
+        f" on {_count(len(summary.machines), 'machine')}"
+    )
+    click.echo(f"open it with: assay preview --html {report.index.parent}")
+    click.echo(report.index)
+
+
+@click.command()
+@click.option("--html", type=_FOLDER, show_default=".asv/html in the repository",
+              help="The published pages.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one",
+              help="The port to listen on.")  # fmt: skip
+def preview(html: Path | None, port: int) -> None:
+    """Serve published pages on this machine only, until interrupted."""
+    from dashboards.preview import serve
+
+    serve(
+        html or _default_html(),
+        port,
+        lambda address: click.echo(f"{address}  (stop with Ctrl-C)"),
+    )
+
+
+def _default_html() -> Path:
+    from dashboards.site import repository
+
+    try:
+        return repository(Path()) / ".asv" / "html"
+    except AssayError:
+        return Path(".asv") / "html"
+
+
+def current_versions() -> dict[str, str]:
+    """Return the version of every workload that loads; one that does not keeps its results'."""
+    from harness.registry import installed
+
+    registry = installed()
+    versions = {}
+    for name in registry.workloads:
+        try:
+            versions[name] = registry.workload(name).version
+        except AssayError as error:
+            click.echo(f"warning: {error}", err=True)
+    return versions
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
