@@ -17,7 +17,7 @@ from harness.protocols import Meter
 from harness.records import Facts
 
 EVERY_HOST = frozenset({"host", "fp64", "fp32", "sparse"})
-"""Runs the host's own code ("host"), and what NumPy, SciPy, numba and torch do on every 64-bit one."""
+"""Host code as such ("host"), and what NumPy, SciPy, numba and torch do on any 64-bit processor."""
 
 
 def no_such_host(cpu: CpuInfo, architecture: str) -> str | None:
@@ -82,6 +82,13 @@ class HostDevice:
     def meters(self) -> Sequence[Meter]:
         """Return wall time, peak memory of the process tree, and energy of the packages."""
         return (WallClock(), HostMemory(self.root), RaplEnergy(self.root))
+
+    def stream_rates(self, size_bytes: int) -> Sequence[float]:
+        """Return rates in B/s at which all threads read a warm buffer of about `size_bytes`."""
+        # numba is loaded here, in the worker, and never by planning.
+        from backends._stream import stream_rates
+
+        return stream_rates(size_bytes)
 
     def environment(self) -> Facts:
         """Return the kinds of core, and which of its features the loaded libraries use.

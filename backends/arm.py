@@ -28,7 +28,7 @@ class ArmBackend:
         return no_such_host(self._cpu(), AARCH64)
 
     def features(self) -> frozenset[str]:
-        """Return "fp64", "fp32", "sparse", and those of `_FEATURES` that every core has."""
+        """Return what every host does, and those of `_FEATURES` that every core has."""
         return host_features(self._cpu(), _FEATURES)
 
     def open(self, index: int) -> HostDevice:

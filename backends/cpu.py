@@ -28,7 +28,7 @@ class CpuBackend:
         return no_such_host(self._cpu(), X86_64)
 
     def features(self) -> frozenset[str]:
-        """Return "host", "fp64", "fp32", "sparse", and the instruction sets of `_FEATURES` found here."""
+        """Return what every host does, and the instruction sets of `_FEATURES` found here."""
         found = host_features(self._cpu(), _FEATURES)
         if found & {"avx512_bf16", "amx_bf16"}:
             found |= {"bf16"}

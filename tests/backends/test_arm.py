@@ -8,7 +8,7 @@ from backends.arm import BACKEND, ArmBackend
 from harness.errors import AssayError
 
 RECORDED = Path(__file__).parents[1] / "recorded"
-BASE = {"fp64", "fp32", "sparse", "neon"}
+BASE = {"host", "fp64", "fp32", "sparse", "neon"}
 
 
 @pytest.mark.parametrize(
