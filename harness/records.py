@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, SupportsFloat
 
 Scalar = bool | int | float | str
 """A parameter's value."""
@@ -123,23 +124,32 @@ class Verification:
     """How far the output is from a slow, obvious reference.
 
     Attributes:
-        error: the measured distance, in the same unit as `tolerance`.
+        error: the measured distance, in the same unit as `tolerance`; None where it is not finite.
         tolerance: the largest distance that passes.
         reference: which reference, and what of it was compared ("float64 NumPy, all rows").
         passed: whether the output is accepted; NaN errors never are.
         detail: what to look at when it is not.
     """
 
-    error: float
+    error: float | None
     tolerance: float
     reference: str
     passed: bool
     detail: str = ""
 
 
-def verified(error: float, tolerance: float, reference: str, detail: str = "") -> Verification:
+def verified(
+    error: SupportsFloat, tolerance: SupportsFloat, reference: str, detail: str = ""
+) -> Verification:
     """Return the verification that passes where `error <= tolerance`, so never for a NaN."""
-    return Verification(float(error), float(tolerance), reference, error <= tolerance, detail)
+    distance, bound = float(error), float(tolerance)
+    return Verification(
+        error=distance if math.isfinite(distance) else None,
+        tolerance=bound,
+        reference=reference,
+        passed=distance <= bound,
+        detail=detail,
+    )
 
 
 class Status(StrEnum):

@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from harness import limits, measure, protocols
 from harness.errors import AssayError
 from harness.meters.host_memory import HostMemory, release_memory, resident_bytes
@@ -22,7 +24,7 @@ from harness.protocols import Device, Meter, Workload
 from harness.records import Measurement, Outcome, Result, Verification, Work
 from harness.registry import resolve
 from harness.runtime import runtime_environment
-from harness.task import Message, Task, decode_task, encode
+from harness.task import Message, Task, decode_message, decode_task, encode
 
 BAD_INPUT = "bad_input"
 """Flag of a failed result whose reason is the user's to mend."""
@@ -43,7 +45,7 @@ def main() -> None:
 
     if task.parent_pid:
         limits.die_with_parent(task.parent_pid)
-    send(Message(result=run_case(task, lambda phase: send(Message(phase=phase)))))
+    send(Message(result=_storable(run_case(task, lambda phase: send(Message(phase=phase))))))
 
 
 def run_case(task: Task, enter: Callable[[str], None]) -> Result:
@@ -70,6 +72,22 @@ def run_case(task: Task, enter: Callable[[str], None]) -> Result:
             environment=dict(task.environment),
             traceback=_tail(error),
         )
+
+
+def _storable(result: Result) -> Result:
+    """Return the result, or the failure that names what in it JSON cannot hold."""
+    try:
+        decode_message(encode(Message(result=result)))
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        return Result(
+            case=result.case,
+            process=result.process,
+            outcome=Outcome.FAILED,
+            phase=result.phase,
+            reason=f"the workload or device reported a value that cannot be stored: {error}; "
+            "report finite Python numbers and strings",
+        )
+    return result
 
 
 class _Progress:
@@ -217,9 +235,10 @@ def _sampling(task: Task, meter: Meter) -> measure.Sampling:
 
 def _rejection(verification: Verification) -> str:
     detail = f"; {verification.detail}" if verification.detail else ""
+    error = "not finite" if verification.error is None else f"{verification.error:.3g}"
     return (
-        f"verification rejected the output: error {verification.error:.3g} over the tolerance "
-        f"{verification.tolerance:.3g} against {verification.reference}{detail}"
+        f"verification rejected the output: error {error}, over the tolerance "
+        f"{verification.tolerance:.3g}, against {verification.reference}{detail}"
     )
 
 

@@ -64,13 +64,14 @@ def run(**flags: Any) -> int:
     if flags["dry_run"]:
         _print_plan(planned, flags["as_json_"])
         return 0
+    settings = _settings(options)
     for warning in preflight.look():
         click.echo(f"warning: {warning}", err=True)
     with progress_for(planned) as observer:
         outcome = session.run_plan(
             registry,
             planned,
-            _settings(options),
+            settings,
             flags["results"] or settings_file.results,
             observer=observer,
             force=flags["force"],

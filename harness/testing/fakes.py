@@ -7,6 +7,7 @@ processes, and yield numbers that a test can state exactly.
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,6 +191,8 @@ class FakeWorkload:
         _variant("exact", baseline=True),
         _variant("half"),
         _variant("wrong"),
+        _variant("not-a-number"),
+        _variant("not-json"),
         _variant("raises"),
         _variant("rejects-input"),
         _variant("segfaults"),
@@ -247,7 +250,7 @@ class FakeWorkload:
         """Accept every variant but "wrong"."""
         self.step(state)
         return verified(
-            error=1.0 if state.variant == "wrong" else 0.0,
+            error={"wrong": 1.0, "not-a-number": math.nan}.get(state.variant, 0.0),
             tolerance=1e-9,
             reference="the number that was asked for",
         )
@@ -257,8 +260,8 @@ class FakeWorkload:
         return Work(items=4.0, item="item", flops={"float64": 8.0}, bytes={"memory": 64.0})
 
     def quality(self, state: FakeState) -> Quality:
-        """Return a perfect score."""
-        return Quality({"score": 1.0})
+        """Return a perfect score, of a type that JSON does not know where that is asked for."""
+        return Quality({"score": np.float64(1.0) if state.variant == "not-json" else 1.0})
 
 
 FAKE_BACKEND = FakeBackend()

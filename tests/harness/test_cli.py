@@ -72,7 +72,7 @@ def test_a_dry_run_prints_the_plan_and_measures_nothing(assay: Assay, tmp_path: 
     assert answer.returncode == 0
     assert "fake/exact on fake step_s=0.5" in answer.stdout
     assert "skip: needs unicorn" in answer.stdout
-    assert "11 cases, about" in answer.stdout
+    assert "13 cases, about" in answer.stdout
     assert not (tmp_path / "results").exists()
     plan = json.loads(assay("run", *FAKE, "--dry-run", "--json").stdout)
     assert plan[0]["variant"] == "exact"
@@ -122,10 +122,10 @@ def test_input_that_a_worker_rejects_is_one_line_and_status_2(assay: Assay) -> N
     [
         (("rum",), "unknown command 'rum'; did you mean run?"),
         (("run", "-w", "fke"), "unknown workload 'fke'; did you mean fake?"),
-        (("run", "-b", "cpuu"), "unknown backend 'cpuu'; did you mean cpu?"),
+        (("run", "-b", "cpuu"), "unknown backend 'cpuu'; did you mean cpu or cuda?"),
         (("run", "--variant", "exakt"), "unknown variant 'exakt'; did you mean exact?"),
         (("run", "-p", "step_s"), "-p 'step_s' is not of the form NAME=VALUE"),
-        (("run", "-p", "stepp_s=1"), "unknown parameter 'stepp_s'; did you mean step_s?"),
+        (("run", "-p", "stepp_s=1"), "unknown parameter 'stepp_s'; did you mean step_s"),
         (("run", "-w", "fake", "-p", "step_s=x"), "parameter step_s='x' is not a number"),
         (("run", "--size", "smal"), "unknown size 'smal'; did you mean small?"),
         (("run", *FAKE, "--budget", "1s"), "a budget of 1 s is too short"),

@@ -62,10 +62,21 @@ def test_a_good_case_comes_back_with_everything_it_measured() -> None:
 def test_a_rejected_verification_is_failed_and_never_timed() -> None:
     result = ended("wrong")
     assert result.outcome is Outcome.FAILED
-    assert result.reason.startswith("verification rejected the output: error 1 over")
+    assert result.reason.startswith("verification rejected the output: error 1, over")
     assert result.measurements == ()
     assert result.verification is not None
     assert not result.verification.passed
+
+
+@pytest.mark.parametrize("variant", ["not-a-number", "not-json"])
+def test_a_value_that_cannot_be_stored_is_failed_with_its_name(variant: str) -> None:
+    result = ended(variant)
+    assert result.outcome is Outcome.FAILED
+    if variant == "not-a-number":
+        assert "error not finite" in result.reason
+    else:
+        assert "a value that cannot be stored" in result.reason
+        assert "float64" in result.reason
 
 
 def test_an_exception_is_failed_with_its_traceback() -> None:

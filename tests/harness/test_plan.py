@@ -23,7 +23,7 @@ BOTH = Registry(
 
 def test_everything_is_planned_without_a_selection(fakes: Registry) -> None:
     planned = plan(fakes, Selection())
-    assert len(planned.cases) == 2 * 11
+    assert len(planned.cases) == 2 * 13
     assert {one.case.backend for one in planned.cases} == {"fake"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.records import Case, verified
@@ -39,3 +40,9 @@ def test_a_verification_accepts_up_to_its_tolerance_and_never_a_nan() -> None:
     assert verified(1.0, 1.0, "reference").passed
     assert not verified(1.1, 1.0, "reference").passed
     assert not verified(math.nan, 1.0, "reference").passed
+    assert verified(math.inf, 1.0, "reference").error is None
+
+
+def test_a_verification_of_numpy_numbers_holds_python_ones() -> None:
+    verification = verified(np.float32(0.5), np.int64(1), "reference")
+    assert (type(verification.error), type(verification.passed)) == (float, bool)
