@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from conftest import Assay
+Assay = Callable[..., "subprocess.CompletedProcess[str]"]
 
 FAKE = ("-w", "fake", "-b", "fake", "--size", "small", "--precision", "100%")
 
