@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import protocols
+from harness.errors import AssayError
+from harness.protocols import SIZES, Device
+from harness.records import Case, Params, Variant
+from workloads.heat import WORKLOAD
+from workloads.heat.gowalla import GOWALLA
+from workloads.heat.settings import PARAMETERS
+
+TORCH, NUMBA = WORKLOAD.variants
+
+
+def params(**changes: Any) -> Params:
+    return {name: each.default for name, each in PARAMETERS.items()} | changes
+
+
+SMALL = params(
+    users=1_000, items=2_048, interactions=25_000, dim=32, negatives=8, epochs=8, margin=0.1,
+    weight=3.0, batch=256, lr_adam=0.01,
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.txt").write_text("0 0 1\n1 1 2\n2 0 2\n")
+    (tmp_path / "test.txt").write_text("0 2\n1 0\n2 1\n")
+    return tmp_path
+
+
+def test_planning_loads_neither_torch_nor_numba() -> None:
+    code = (
+        "import sys; from workloads.heat import WORKLOAD as w\n"
+        "for size in ('ci', 'small', 'medium', 'paper'):\n"
+        "    for case in w.cases(size):\n"
+        "        params = w.check({n: p.default for n, p in w.parameters.items()} | dict(case))\n"
+        "        [w.estimate_s(v, params) for v in w.variants]\n"
+        "print(sorted({'torch', 'numba'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        protocols.ChecksParams,
+        protocols.EstimatesTime,
+        protocols.SetsWorkerEnv,
+        protocols.ResetsBeforeSample,
+        protocols.DeclaresWork,
+        protocols.MeasuresQuality,
+        protocols.DescribesInputs,
+        protocols.NamesDatasets,
+    ],
+)
+def test_the_workload_takes_part_in(protocol: type) -> None:
+    assert isinstance(WORKLOAD, protocol)
+
+
+def test_the_workload_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        WORKLOAD.name = "cold"  # type: ignore[misc]
+
+
+def test_torch_is_the_one_baseline() -> None:
+    assert [variant.name for variant in WORKLOAD.variants if variant.baseline] == ["torch"]
+
+
+def test_the_compiled_variant_runs_on_hosts_only() -> None:
+    assert NUMBA.requires == {"host"}
+    assert not TORCH.requires
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_cases_of_every_size_are_in_normal_form(size: str) -> None:
+    cases = list(WORKLOAD.cases(size))
+    assert cases
+    for case in cases:
+        assert set(case) <= set(PARAMETERS)
+        whole = params(**case)
+        assert WORKLOAD.check(whole) == whole
+
+
+def test_the_ci_cases_fit_into_a_minute_with_their_sampling() -> None:
+    cases = [(v, params(**case)) for case in WORKLOAD.cases("ci") for v in WORKLOAD.variants]
+    assert len(cases) <= 8
+    assert sum(WORKLOAD.estimate_s(*case) + 2.0 for case in cases) < 60
+
+
+def test_larger_sizes_are_estimated_to_take_longer() -> None:
+    for variant in WORKLOAD.variants:
+        seconds = [
+            max(WORKLOAD.estimate_s(variant, params(**case)) for case in WORKLOAD.cases(size))
+            for size in SIZES
+        ]
+        assert seconds == sorted(seconds)
+
+
+def test_a_variant_of_someone_else_is_estimated_like_the_baseline() -> None:
+    theirs = Variant("theirs", run="theirs:run")
+    assert WORKLOAD.estimate_s(theirs, params()) == WORKLOAD.estimate_s(TORCH, params())
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"dim": 1}, "dim=1 is out of range; use 2 to 4096"),
+        ({"dim": 5_000}, "dim=5000"),
+        ({"negatives": 0}, "negatives=0"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"margin": 1.5}, "margin=1.5"),
+        ({"margin": float("nan")}, "margin=nan"),
+        ({"weight": 0.0}, "weight=0.0"),
+        ({"weight": float("inf")}, "weight=inf"),
+        ({"lr_sgd": 0.0}, "lr_sgd=0.0"),
+        ({"lr_adam": -1.0}, "lr_adam=-1.0"),
+        ({"batch": 0}, "batch=0"),
+        ({"users": 0}, "users=0"),
+        ({"items": 5}, "items=5"),
+        ({"interactions": 100}, "interactions=100 is out of range; use 3000 to"),
+        ({"interactions": 10**12}, "interactions=1000000000000"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(AssayError, match=complaint.replace(".", r"\.")) as raised:
+        WORKLOAD.check(params(**changes))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_replaces_the_shape(folder: Path) -> None:
+    checked = WORKLOAD.check(params(data=str(folder)))
+    assert (checked["users"], checked["items"], checked["interactions"]) == (0, 0, 0)
+    assert WORKLOAD.check(checked) == checked
+    assert WORKLOAD.estimate_s(NUMBA, checked) > 0
+
+
+def test_data_that_is_not_there_is_named_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="no file or folder 'nowhere'"):
+        WORKLOAD.check(params(data="nowhere"))
+    with pytest.raises(AssayError, match=r"train\.txt is missing"):
+        WORKLOAD.check(params(data=str(tmp_path)))
+
+
+def test_a_data_set_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DATA", str(folder.parent))
+    assert WORKLOAD.check(params(data=folder.name))["data"] == folder.name
+
+
+def test_a_bad_line_ends_the_preparation(folder: Path, device: Device) -> None:
+    (folder / "train.txt").write_text("0 one\n")
+    with pytest.raises(AssayError, match="line 1: 'one' is not an integer"):
+        WORKLOAD.prepare(device, NUMBA, WORKLOAD.check(params(data=str(folder))), 0)
+
+
+@pytest.mark.parametrize("variant", WORKLOAD.variants, ids=lambda variant: variant.name)
+def test_a_case_runs_from_its_parameters_to_its_quality(variant: Variant, device: Device) -> None:
+    pytest.importorskip(next(iter(variant.packages)))
+    state = WORKLOAD.prepare(device, variant, SMALL, seed=1)
+    verification = WORKLOAD.verify(state)
+    assert verification.passed, verification.detail
+    for _ in range(2):
+        WORKLOAD.before_sample(state)
+        WORKLOAD.step(state)
+    quality = WORKLOAD.quality(state).values
+    assert set(quality) == {"recall@20", "ndcg@20"}
+    assert 0.1 < quality["recall@20"] < 1
+    facts = WORKLOAD.inputs(state)
+    assert (facts["users"], facts["items"]) == (1_000, 2_048)
+    assert facts["train_interactions"] == 25_000
+
+
+def test_a_size_that_cannot_learn_fails_with_the_reason(folder: Path, device: Device) -> None:
+    tiny = WORKLOAD.check(params(data=str(folder), dim=2, epochs=1))
+    found = WORKLOAD.verify(WORKLOAD.prepare(device, NUMBA, tiny, seed=1))
+    assert not found.passed
+    assert "train for more epochs" in found.detail
+
+
+def test_one_interaction_counts_once_an_epoch(device: Device) -> None:
+    work = WORKLOAD.work(WORKLOAD.prepare(device, NUMBA, SMALL, seed=1))
+    assert (work.items, work.item) == (200_000, "interaction")
+    # 9 dot products, 9 lengths of items and one of the user, 2 x 32 operations each.
+    assert work.flops == {"float32": 200_000 * 19 * 64.0}
+    # 9 item rows and one user row are read; the user's and the positive's are written.
+    assert work.bytes == {"memory": 200_000 * 12 * 32 * 4.0}
+    assert work.working_set_bytes == (1_000 + 2_048) * 32 * 4 + 25_000 * 8
+
+
+def test_only_torch_gets_an_allocator_setting() -> None:
+    def env(variant: str) -> dict[str, str]:
+        case = Case("heat", WORKLOAD.version, variant, "cpu", params())
+        return dict(WORKLOAD.worker_env(case))
+
+    assert env("torch")["MALLOC_MMAP_MAX_"] == "0"
+    assert env("numba") == {}
+
+
+def test_gowalla_can_be_fetched() -> None:
+    assert WORKLOAD.datasets() == (GOWALLA,)
+    assert {file.name for file in GOWALLA.files} == {"train.txt", "valid.txt", "test.txt"}
+    for file in GOWALLA.files:
+        assert file.url.endswith(f"/{file.name}")
+        assert len(file.sha256) == 64
+
+
+def test_the_compiled_variant_learns_gowalla_with_the_default_parameters(device: Device) -> None:
+    root = os.environ.get("ASSAY_DATA")
+    if root is None or not Path(root, "gowalla", "train.txt").is_file():
+        pytest.skip("ASSAY_DATA names no folder with gowalla")
+    checked = WORKLOAD.check(params(data=str(Path(root, "gowalla"))))
+    found = WORKLOAD.verify(WORKLOAD.prepare(device, NUMBA, checked, seed=0))
+    assert found.passed, found.detail
