@@ -14,14 +14,15 @@ _SAMPLES = 9  # an odd number, so that the median is one of them
 _MIN_SAMPLE_S = 20e-3  # far above the start of a parallel region, which a busy machine makes slow
 _MAX_TOTAL_S = 1.0
 _MIN_ELEMENTS = 1 << 12
+_REORDER = {"reassoc", "nsz", "contract"}  # what a vectorised sum needs; NaN and infinity stay
 
 
 def stream_rates(size_bytes: int) -> list[float]:
     """Return rates in B/s at which all threads together read `size_bytes`, warm.
 
     The buffer is as large as the working set it stands for, so it lives at the same level of cache
-    or memory. Each thread sums its own part with unit stride; a sum of float64 on independent
-    accumulators keeps no processor from its memory.
+    or memory. Each thread sums its own part with unit stride, in as many accumulators as its
+    vector registers give room for.
 
     Args:
         size_bytes: how much to read; at least 32 KiB is read.
@@ -51,10 +52,24 @@ def _repeats(buffer: FloatArray, partial: FloatArray) -> int:
         repeats *= 2
 
 
+@numba.njit("float64(float64[::1], int64)", fastmath=_REORDER, cache=True)
+def _read_part(part, repeats):  # type: ignore[no-untyped-def]
+    # A function of its own: over a whole array the compiler knows that no index is negative, and
+    # uses vectors; between two bounds it reads at a sixth of the rate of a cache.
+    total = 0.0
+    for repeat in range(repeats):
+        once = 0.0
+        for i in range(part.size):
+            once += part[i]
+        # Depends on the repetition, so that the compiler cannot read once and multiply.
+        total += once / (repeat + 1)
+    return total
+
+
 @numba.njit(
     "void(float64[::1], float64[::1], int64)",
     parallel=True,
-    fastmath={"reassoc", "nsz", "contract"},
+    fastmath=_REORDER,
     cache=True,
 )
 def _read(buffer, partial, repeats):  # type: ignore[no-untyped-def]
@@ -62,11 +77,4 @@ def _read(buffer, partial, repeats):  # type: ignore[no-untyped-def]
     for thread in numba.prange(threads):
         first = buffer.size * thread // threads
         last = buffer.size * (thread + 1) // threads
-        total = 0.0
-        for repeat in range(repeats):
-            part = 0.0
-            for i in range(first, last):
-                part += buffer[i]
-            # Depends on the repetition, so that the compiler cannot read once and multiply.
-            total += part / (repeat + 1)
-        partial[thread] = total
+        partial[thread] = _read_part(buffer[first:last], repeats)

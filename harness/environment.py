@@ -74,12 +74,31 @@ def environment_name(environment: Mapping[str, Any]) -> str:
     """Return a short name of the Python and package versions that is fit for a file name.
 
     It reads like "py3.11-numpy2.4.6-numba0.68.1-torch2.13.0_cpu": what is not installed is left
-    out, and any character but letters, digits, ".", "_" and "-" becomes "_".
+    out, settings other than the default are added, and any character but letters, digits, ".", "_"
+    and "-" becomes "_".
     """
     python = ".".join(str(environment["python"]).split(".")[:2])
     packages = environment["packages"]
     named = [f"{name}{packages[name]}" for name in _NAMING_PACKAGES if packages.get(name)]
+    named += [_setting_name(*setting) for setting in environment.get("settings", {}).items()]
     return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join([f"py{python}", *named]))
+
+
+def with_settings(environment: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment with the settings that differ from the default, and an id of its own.
+
+    Numbers taken with other threads, CPUs, memory limits or library variables are not comparable.
+
+    Args:
+        environment: what `host_environment` returned.
+        settings: JSON values by name; None and empty ones are the default.
+    """
+    chosen = {name: value for name, value in settings.items() if value}
+    if not chosen:
+        return {**environment, "settings": {}}
+    canonical = json.dumps([environment["id"], chosen], sort_keys=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return {**environment, "settings": chosen, "id": digest}
 
 
 def source_digest(modules: Iterable[str]) -> str:
@@ -117,6 +136,13 @@ _MAX_DIRTY_FILES = 10
 _MEMORY_STEP_BYTES = 1 << 30
 
 
+def _setting_name(name: str, value: Any) -> str:
+    if isinstance(value, (int, str)):
+        return f"{name}{value}"
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return f"{name}{digest[:6]}"
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -139,8 +165,10 @@ def _sources(module: str) -> list[tuple[str, Path]]:
     ]
     if spec and not folders and spec.origin and spec.origin.endswith(".py"):
         found = [(f"{module}.py", Path(spec.origin))]
+    if spec and not found and spec.origin and Path(spec.origin).is_file():
+        found = [(module, Path(spec.origin))]  # a compiled module
     if not found:
-        raise AssayError(f"module {module!r} has no Python source here; install the package")
+        raise AssayError(f"module {module!r} has no source here; install the package")
     return sorted(found)
 
 

@@ -16,6 +16,7 @@ from typing import IO
 
 import msgspec
 
+from harness import limits
 from harness.records import Outcome, Result
 from harness.task import MAX_ANSWER_BYTES, Message, Task, decode_message, encode
 
@@ -23,6 +24,7 @@ LOG_TAIL_BYTES = 8 << 10
 """Enough for the last screens of output; a worker that prints without end costs no more."""
 
 _BLOCK_BYTES = 1 << 16
+_JUNK_BYTES = 200  # enough to tell what it was, and leaves room for the worker's own last words
 _REAP_S = 5.0  # a worker that has answered may take this long to tear down before it is killed
 
 
@@ -46,15 +48,17 @@ def run_isolated(
     started_at, started = time.time(), time.monotonic()
     kills_before = _oom_kills()
     read_end, write_end = os.pipe()
-    worker = subprocess.Popen(
-        [sys.executable, "-P", "-m", "harness.worker", str(write_end)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=(write_end,),
-        env={**os.environ, **env},
-        start_new_session=True,
-    )
+    # Inherited, so that threads which libraries start while they are imported are pinned too.
+    with limits.pinned(task.pin):
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "harness.worker", str(write_end)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(write_end,),
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
     os.close(write_end)
     conversation = _Conversation(on_phase)
     try:
@@ -100,44 +104,52 @@ class _Conversation:
         """Listen until the worker has answered or ended; return False where the time ran out."""
         assert worker.stdout is not None
         output = worker.stdout.fileno()
-        os.set_blocking(output, False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(answer, selectors.EVENT_READ)
-            selector.register(output, selectors.EVENT_READ)
-            while answer in selector.get_map():
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    return False
-                for key, _ in selector.select(timeout=left_s):
-                    block = os.read(key.fd, _BLOCK_BYTES)
-                    if not block:
-                        selector.unregister(key.fd)
-                    elif key.fd == answer:
-                        self._hear(block)
-                    else:
-                        self._keep(block)
-                if self.result is not None:
-                    break
+        # A child of the worker may hold both pipes open beyond the worker's death.
+        death = os.pidfd_open(worker.pid)
+        try:
+            with selectors.DefaultSelector() as selector:
+                for descriptor in (answer, output, death):
+                    selector.register(descriptor, selectors.EVENT_READ)
+                while self.result is None and answer in selector.get_map():
+                    left_s = deadline - time.monotonic()
+                    if left_s <= 0:
+                        return False
+                    ready = {key.fd for key, _ in selector.select(timeout=left_s)}
+                    for descriptor in ready & {answer, output}:
+                        block = os.read(descriptor, _BLOCK_BYTES)
+                        if not block:
+                            selector.unregister(descriptor)
+                        elif descriptor == answer:
+                            self._hear(block)
+                        else:
+                            self._keep(block)
+                    # What a dead worker had answered is in the pipe already.
+                    if death in ready and answer not in ready:
+                        break
+        finally:
+            os.close(death)
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.wait(timeout=_REAP_S)
         self._drain(worker.stdout)
         return True
 
     def _hear(self, block: bytes) -> None:
-        self._pending += block
+        first, *later = block.split(b"\n")
+        self._pending += first
+        for line in later:
+            self._take(bytes(self._pending))
+            self._pending = bytearray(line)
         if len(self._pending) > MAX_ANSWER_BYTES:
-            raise ValueError("a worker's answer is larger than any result can be")
-        *lines, rest = bytes(self._pending).split(b"\n")
-        self._pending = bytearray(rest)
-        for line in lines:
-            self._take(line)
+            # No result is as large: something else writes here, and what it wrote is dropped.
+            self._keep(b"[on the answer pipe] a line without end\n")
+            self._pending.clear()
 
     def _take(self, line: bytes) -> None:
         try:
             message = decode_message(line)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             # Something in the worker wrote to a descriptor that is not its own.
-            self._keep(b"[on the answer pipe] " + line + b"\n")
+            self._keep(b"[on the answer pipe] " + line[:_JUNK_BYTES] + b"\n")
             message = Message()
         if message.phase:
             self.phase = message.phase
@@ -149,6 +161,7 @@ class _Conversation:
         del self.log[:-LOG_TAIL_BYTES]
 
     def _drain(self, output: IO[bytes]) -> None:
+        os.set_blocking(output.fileno(), False)
         with contextlib.suppress(BlockingIOError):
             while block := os.read(output.fileno(), _BLOCK_BYTES):
                 self._keep(block)
@@ -182,7 +195,8 @@ def _death(status: int, phase: str, oom_kills: int) -> tuple[Outcome, str]:
     if status == -signal.SIGKILL and oom_kills > 0:
         return Outcome.OUT_OF_MEMORY, f"killed by the kernel for lack of memory in phase {phase}"
     if status < 0:
-        name = signal.Signals(-status).name
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-status, f"signal {-status}")
         return Outcome.CRASHED, f"killed by {name} in phase {phase}"
     return Outcome.CRASHED, f"exited with status {status} in phase {phase} before it answered"
 

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import AssayError
@@ -112,6 +112,27 @@ def pin(cpus: Sequence[int]) -> None:
             f"CPU {_listed(refused)} is not there or not allowed here; "
             f"choose from {_listed(former)}"
         )
+
+
+@contextlib.contextmanager
+def pinned(cpus: Sequence[int]) -> Iterator[None]:
+    """Pin this thread while the block runs, so that a process started in it inherits the CPUs.
+
+    Args:
+        cpus: CPU numbers; empty for no change.
+
+    Raises:
+        AssayError: some of the CPUs are not there or not allowed.
+    """
+    if not cpus:
+        yield
+        return
+    former = os.sched_getaffinity(0)
+    pin(cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, former)
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import AssayError, unknown
 from harness.measure import Sampling
@@ -21,6 +22,8 @@ from harness.protocols import (
 from harness.records import Case, Parameter, Params, Scalar, Variant
 from harness.registry import Registry
 
+_Plugin = TypeVar("_Plugin")
+
 DEFAULT_ESTIMATE_S = 3.0
 """A worker's imports and first call on two slow cores, where the workload says nothing."""
 
@@ -28,7 +31,14 @@ SAMPLING_S = {"ci": 1.5, "small": 5.0, "medium": 20.0, "paper": 60.0}
 """Seconds spent on the samples of one quantity: at ci size twelve cases fit into a minute."""
 
 TIMEOUT_S = {"ci": 120.0, "small": 600.0, "medium": 3600.0, "paper": 6 * 3600.0}
-"""Forty times what a case of that size should take: only a hang or a wrong size gets there."""
+"""Many times what a case of that size should take: only a hang or a wrong size gets there."""
+
+TIMEOUT_ESTIMATES = 5.0
+"""A time-out that was not asked for is at least this many estimates, which are made for two cores
+and count neither steps slower than the sampling nor an energy pass."""
+
+MIN_SAMPLING_S = 0.1
+"""Less for the samples of a case than this is a budget that cannot hold one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +84,18 @@ class PlannedCase:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The cases in the order in which they run."""
+    """The cases in the order in which they run.
+
+    Attributes:
+        backends: import paths of the backends that the cases use.
+        workloads: import paths of the workloads that the cases use.
+        broken: one line for each registered plug-in that does not load and was not asked for.
+    """
 
     cases: tuple[PlannedCase, ...]
     backends: Mapping[str, str] = field(default_factory=dict)
     workloads: Mapping[str, str] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
 
     @property
     def estimate_s(self) -> float:
@@ -98,10 +115,13 @@ def plan(registry: Registry, selection: Selection) -> Plan:
     """
     if selection.size not in SIZES:
         raise unknown("size", selection.size, SIZES)
-    workloads = [
-        registry.workload(name) for name in selection.workloads or tuple(registry.workloads)
-    ]
-    backends = _backends(registry, selection.backends)
+    broken: list[str] = []
+    workloads = [registry.workload(name) for name in dict.fromkeys(selection.workloads)]
+    if not workloads:
+        workloads = _loadable(registry.workload, registry.workloads, broken)
+    backends = [registry.backend(name) for name in dict.fromkeys(selection.backends)]
+    if not backends:
+        backends = _available(_loadable(registry.backend, registry.backends, broken))
     variants = {workload.name: registry.variants_of(workload) for workload in workloads}
     _check_variants(selection.variants, variants)
     _check_params(selection.params, workloads)
@@ -116,9 +136,13 @@ def plan(registry: Registry, selection: Selection) -> Plan:
     if not cases:
         raise AssayError("nothing to run: no selected workload has a selected variant")
     return Plan(
-        cases=_within_budget(cases, selection.budget_s),
+        cases=tuple(
+            _with_timeout(planned, selection)
+            for planned in _within_budget(cases, selection.budget_s)
+        ),
         backends={backend.name: registry.backends[backend.name] for backend in backends},
         workloads={workload.name: registry.workloads[workload.name] for workload in workloads},
+        broken=tuple(broken),
     )
 
 
@@ -131,6 +155,8 @@ def parse_value(name: str, parameter: Parameter, text: str) -> Scalar:
     kind = type(parameter.default)
     try:
         value = _BOOLEANS[text.lower()] if kind is bool else kind(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
     except (ValueError, KeyError, OverflowError) as error:
         raise AssayError(
             f"parameter {name}={text!r} is not {_KINDS[kind]}; the default is {parameter.default}"
@@ -144,11 +170,21 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def _backends(registry: Registry, names: Sequence[str]) -> list[Backend]:
-    if names:
-        return [registry.backend(name) for name in dict.fromkeys(names)]
-    every = [registry.backend(name) for name in registry.backends]
-    available = [backend for backend in every if backend.unavailable() is None]
+def _loadable(
+    load: Callable[[str], _Plugin], names: Iterable[str], broken: list[str]
+) -> list[_Plugin]:
+    """Load what loads; what nobody asked for and does not load is told and left out."""
+    found = []
+    for name in names:
+        try:
+            found.append(load(name))
+        except AssayError as error:
+            broken.append(str(error))
+    return found
+
+
+def _available(backends: Sequence[Backend]) -> list[Backend]:
+    available = [backend for backend in backends if backend.unavailable() is None]
     if not available:
         raise AssayError("no backend is available on this machine; `assay devices` says why")
     return available
@@ -212,7 +248,7 @@ def _planned(
         ),
         variant=variant,
         sampling=Sampling(precision=selection.precision, budget_s=SAMPLING_S[selection.size]),
-        timeout_s=selection.timeout_s or TIMEOUT_S[selection.size],
+        timeout_s=0.0,
         setup_s=setup_s,
         skip=_reason_to_skip(workload, variant, backend, params),
     )
@@ -237,19 +273,24 @@ def _reason_to_skip(
     return None
 
 
+def _with_timeout(planned: PlannedCase, selection: Selection) -> PlannedCase:
+    generous_s = max(TIMEOUT_S[selection.size], TIMEOUT_ESTIMATES * planned.estimate_s)
+    return replace(planned, timeout_s=selection.timeout_s or generous_s)
+
+
 def _within_budget(cases: Sequence[PlannedCase], budget_s: float | None) -> tuple[PlannedCase, ...]:
     """Share the budget that the set-ups leave equally among the cases' samplings."""
     if budget_s is None:
         return tuple(cases)
     running = [planned for planned in cases if planned.skip is None]
     setup_s = sum(planned.setup_s for planned in running)
-    if budget_s <= setup_s:
+    share_s = (budget_s - setup_s) / max(len(running), 1) * 3 / 4
+    if share_s < MIN_SAMPLING_S:
         raise AssayError(
             f"a budget of {budget_s:g} s is too short for one sample of each of {len(running)} "
             f"cases, whose set-up alone takes about {setup_s:.0f} s; "
             "raise --budget or select fewer cases"
         )
-    share_s = (budget_s - setup_s) / max(len(running), 1) * 3 / 4
     return tuple(
         replace(planned, sampling=replace(planned.sampling, budget_s=share_s)) for planned in cases
     )

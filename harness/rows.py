@@ -170,6 +170,7 @@ def _place(result: Result, variant: str | None = None) -> tuple[object, ...]:
     return (
         result.environment.get("machine"),
         result.environment.get("id"),
+        result.environment.get("commit"),
         case.workload,
         case.version,
         variant or case.variant,
@@ -190,7 +191,7 @@ def _quantity(measurement: Measurement | None, per: float) -> Quantity | None:
 
 
 def _speedup(baseline: Result | None, result: Result) -> Interval | None:
-    if baseline is None:
+    if baseline is None or baseline.inputs != result.inputs:
         return None
     above, below = _times(baseline), _times(result)
     return ratio_interval(above, below) if above and below else None

@@ -35,6 +35,11 @@ def runtime_environment(root: Path = HOST) -> dict[str, Any]:
     }
 
 
+def recorded_variables() -> dict[str, str]:
+    """Return the variables of this process that change how fast its libraries are."""
+    return _variables(_SPEED_VARIABLES + _ALLOCATOR_VARIABLES)
+
+
 def torch_build(text: str) -> dict[str, str | None]:
     """Return what `torch.__config__.show()` says of the CPU libraries; None for what it does not.
 

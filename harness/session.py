@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import limits, store
-from harness.environment import host_environment
+from harness.environment import host_environment, source_digest, with_settings
+from harness.fingerprint import of_run, source_packages
 from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
 from harness.protocols import SetsWorkerEnv
 from harness.records import Facts, Outcome, Result
 from harness.registry import Registry
-from harness.task import Task
+from harness.runtime import recorded_variables
+from harness.task import BAD_INPUT, Task
 
 OVER_BUDGET = "the budget of the run was used up before its turn; raise --budget"
 
@@ -89,15 +91,22 @@ def run_plan(
     Raises:
         AssayError: the results folder cannot be written.
     """
-    environment = host_environment(
-        directory or Path.cwd(), modules=_source_packages([*registry.backends.values(),
-                                                           *registry.workloads.values()]),
-    )  # fmt: skip
+    modules = source_packages(plan)
+    environment = with_settings(
+        host_environment(directory or Path.cwd(), modules=modules),
+        {
+            "threads": settings.threads,
+            "pin": list(settings.pin),
+            "memory_limit": settings.memory_limit_bytes,
+            "variables": recorded_variables(),
+        },
+    )
     started = time.monotonic()
+    rejected: dict[tuple[object, ...], str] = {}
     with store.open_run(
         root,
         [planned.case for planned in plan.cases],
-        fingerprint=_fingerprint(plan, settings, environment),
+        fingerprint=of_run(plan, asdict(settings), environment),
         settings=asdict(settings),
         environment=environment,
         force=force,
@@ -110,14 +119,55 @@ def run_plan(
             if over and planned.skip is None:
                 planned = replace(planned, skip=OVER_BUDGET)
             observer.case_started(planned)
-            result = _result(registry, planned, settings, environment, observer.phase)
+            reason = rejected.get(_input_of(planned))
+            if reason is not None and planned.skip is None:
+                result = _not_run(planned, Outcome.FAILED, reason, environment, (BAD_INPUT,))
+            else:
+                result = _result(plan, registry, planned, settings, environment, observer.phase)
+                result = _with_true_source(result, modules)
+            if BAD_INPUT in result.flags:
+                rejected[_input_of(planned)] = result.reason
             run.append(result)
             observer.case_done(planned, result)
         run.finish()
         return RunOutcome(run.header.id, tuple(run.results))
 
 
+def _input_of(planned: PlannedCase) -> tuple[object, ...]:
+    """What decides the input: another variant would reject the same file for the same reason."""
+    case = planned.case
+    return (case.workload, tuple(case.params.items()), case.seed)
+
+
+def _with_true_source(result: Result, modules: Sequence[str]) -> Result:
+    """Mark a result dirty where the source changed since the commit was read."""
+    before = result.environment.get("source_digest")
+    after = source_digest(modules)
+    if before is None or after == before:
+        return result
+    changed = {"dirty": True, "dirty_files": ["changed during the run"], "source_digest": after}
+    return replace(result, environment={**result.environment, **changed})
+
+
+def _not_run(
+    planned: PlannedCase,
+    outcome: Outcome,
+    reason: str,
+    environment: Facts,
+    flags: tuple[str, ...] = (),
+) -> Result:
+    return Result(
+        case=planned.case,
+        outcome=outcome,
+        reason=reason,
+        started_at=time.time(),
+        environment=environment,
+        flags=flags,
+    )
+
+
 def _result(
+    plan: Plan,
     registry: Registry,
     planned: PlannedCase,
     settings: Settings,
@@ -126,17 +176,11 @@ def _result(
 ) -> Result:
     case = planned.case
     if planned.skip is not None:
-        return Result(
-            case=case,
-            outcome=Outcome.SKIPPED,
-            reason=planned.skip,
-            started_at=time.time(),
-            environment=environment,
-        )
+        return _not_run(planned, Outcome.SKIPPED, planned.skip, environment)
     task = Task(
         case=case,
-        backend=registry.backends[case.backend],
-        workload=registry.workloads[case.workload],
+        backend=plan.backends[case.backend],
+        workload=plan.workloads[case.workload],
         variant=planned.variant,
         sampling=planned.sampling,
         environment=environment,
@@ -160,19 +204,3 @@ def _worker_env(registry: Registry, planned: PlannedCase, settings: Settings) ->
     if isinstance(workload, SetsWorkerEnv):
         env |= workload.worker_env(planned.case)
     return env
-
-
-def _fingerprint(plan: Plan, settings: Settings, environment: Facts) -> str:
-    return store.fingerprint(
-        [
-            [planned.case.key, planned.variant.run, planned.skip, asdict(planned.sampling)]
-            for planned in plan.cases
-        ],
-        asdict(settings),
-        {key: environment[key] for key in ("id", "source_digest", "commit", "dirty")},
-    )
-
-
-def _source_packages(paths: Sequence[str]) -> Sequence[str]:
-    """The top-level packages whose source decides what is measured."""
-    return sorted({"harness", *(path.partition(":")[0].partition(".")[0] for path in paths)})

@@ -14,6 +14,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
+_MIN_RESAMPLED = 6  # simulated: 95 % intervals hold the truth in 68 % of cases from 2, 96 % from 6
 _SEED = 20_230_704  # any constant: equal samples must give equal intervals
 
 
@@ -63,7 +64,8 @@ def ratio_interval(
     """Return the ratio of two medians with its percentile bootstrap interval.
 
     Both sides are resampled independently (Efron & Tibshirani, An Introduction to the Bootstrap,
-    sec. 13.3); the seed is fixed, so equal samples give equal intervals.
+    sec. 13.3); the seed is fixed, so equal samples give equal intervals. Fewer than six samples on
+    a side give no interval, for the bootstrap would promise more than it holds.
 
     Args:
         numerator: at least one positive sample.
@@ -78,7 +80,7 @@ def ratio_interval(
     if not (above.size and below.size and (above > 0).all() and (below > 0).all()):
         raise ValueError("a ratio needs positive samples on both sides")
     estimate = float(np.median(above) / np.median(below))
-    if above.size == 1 or below.size == 1:
+    if min(above.size, below.size) < _MIN_RESAMPLED:
         return Interval(estimate, None, None, 0.0)
     generator = np.random.default_rng(_SEED)
     ratios = _medians(above, generator) / _medians(below, generator)

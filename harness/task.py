@@ -9,6 +9,9 @@ import msgspec
 from harness.measure import Sampling
 from harness.records import Case, Facts, Result, Variant
 
+BAD_INPUT = "bad_input"
+"""Flag of a failed result whose reason is the user's to mend."""
+
 MAX_ANSWER_BYTES = 64 << 20
 """As large as the largest result file that the store reads back."""
 
@@ -25,7 +28,7 @@ class Task:
         variant: the implementation.
         sampling: when to stop.
         environment: host facts, taken once by the parent.
-        pin: CPUs to run on; empty for all.
+        pin: CPUs to start the worker on; empty for all.
         memory_limit_bytes: private memory the worker may use; None for no limit.
         parent_pid: whose death ends the worker.
     """

@@ -16,7 +16,7 @@ from harness.records import Measurement, Result
 _T = TypeVar("_T")
 
 MIN_KEPT = 7
-"""At least the extremes, the quartiles, the median, and six samples a side for asv's comparison."""
+"""Six samples a side are what asv's comparison needs; one may go for the sake of the median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,11 @@ def prune(root: Path, *, older_than_s: float, keep: int, dry_run: bool = False) 
 
 
 def thin(result: Result, keep: int) -> Result:
-    """Return the result with at most `keep` samples of each quantity.
+    """Return the result with about `keep` samples of each quantity.
 
-    Kept are the samples at evenly spaced ranks, the extremes and the median among them, in the
-    order in which they were taken; the flag `thinned` is added.
+    Kept are the samples at evenly spaced ranks, the same from either end, so that the extremes and
+    the median stay as they are and the quartiles move at most to a neighbouring sample's place.
+    They stay in the order in which they were taken; the flag `thinned` is added.
     """
     return replace(
         result, measurements=tuple(_thin(measured, keep) for measured in result.measurements)
@@ -66,11 +67,12 @@ def thin(result: Result, keep: int) -> Result:
 
 def _thin(measurement: Measurement, keep: int) -> Measurement:
     count = len(measurement.values)
-    # An odd number of kept ranks has the median among them when the count is odd too.
-    keep -= 1 - keep % 2
+    # As many as the count's parity allows: the median is one middle sample, or the mean of two.
+    keep -= (keep - count) % 2
     if count <= keep:
         return measurement
-    ranks = np.linspace(0, count - 1, keep).round().astype(int)
+    lower = np.linspace(0, (count - 1) // 2, (keep + 1) // 2).round().astype(int)
+    ranks = np.unique([*lower, *(count - 1 - lower)])
     kept = sorted(np.argsort(measurement.values, kind="stable")[ranks].tolist())
     return replace(
         measurement,

@@ -21,13 +21,10 @@ from harness import limits, measure, protocols
 from harness.errors import AssayError
 from harness.meters.host_memory import HostMemory, release_memory, resident_bytes
 from harness.protocols import Device, Meter, Workload
-from harness.records import Measurement, Outcome, Result, Verification, Work
+from harness.records import Measurement, Outcome, Result, Status, Verification, Work
 from harness.registry import resolve
 from harness.runtime import runtime_environment
-from harness.task import Message, Task, decode_message, decode_task, encode
-
-BAD_INPUT = "bad_input"
-"""Flag of a failed result whose reason is the user's to mend."""
+from harness.task import BAD_INPUT, Message, Task, decode_message, decode_task, encode
 
 _TRACEBACK_LINES = 30
 _MAX_STREAM_BYTES = 1 << 30  # beyond any cache, so that a larger buffer reads no slower
@@ -45,7 +42,8 @@ def main() -> None:
 
     if task.parent_pid:
         limits.die_with_parent(task.parent_pid)
-    send(Message(result=_storable(run_case(task, lambda phase: send(Message(phase=phase))))))
+    result = run_case(task, lambda phase: send(Message(phase=phase)))
+    send(Message(result=_storable(task, result)))
 
 
 def run_case(task: Task, enter: Callable[[str], None]) -> Result:
@@ -69,15 +67,17 @@ def run_case(task: Task, enter: Callable[[str], None]) -> Result:
             phase=progress.phase,
             flags=(BAD_INPUT,) if bad_input else (),
             spans=progress.spans,
-            environment=dict(task.environment),
+            environment={**task.environment, "runtime": runtime_environment()},
             traceback=_tail(error),
         )
 
 
-def _storable(result: Result) -> Result:
-    """Return the result, or the failure that names what in it JSON cannot hold."""
+def _storable(task: Task, result: Result) -> Result:
+    """Return the result, or the failure that names what in it cannot be stored or shown."""
     try:
         decode_message(encode(Message(result=result)))
+        if result.work is not None and not result.work.items > 0:
+            raise ValueError(f"{result.work.items} items of work in a step")
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         return Result(
             case=result.case,
@@ -85,7 +85,8 @@ def _storable(result: Result) -> Result:
             outcome=Outcome.FAILED,
             phase=result.phase,
             reason=f"the workload or device reported a value that cannot be stored: {error}; "
-            "report finite Python numbers and strings",
+            "report finite Python numbers and strings, and at least some work",
+            environment=dict(task.environment),
         )
     return result
 
@@ -112,8 +113,6 @@ def _measured(task: Task, progress: _Progress) -> Result:
     with progress("limits"):
         limits.no_core_dumps()
         limits.prefer_as_oom_victim()
-        if task.pin:
-            limits.pin(task.pin)
     with progress("import"):
         workload: Workload[Any] = resolve(task.workload)
         device: Device = resolve(task.backend).open(case.device_index)
@@ -201,18 +200,17 @@ def _ceilings(device: Device, work: Work, progress: _Progress) -> tuple[Measurem
         return ()
     if not isinstance(device, protocols.MeasuresStream):
         return ()
-    with progress("ceiling"):
-        rates = device.stream_rates(min(int(size_bytes), _MAX_STREAM_BYTES))
-    return (
-        Measurement(
-            quantity="stream_rate",
-            unit="B/s",
-            scope="device",
-            meter="stream",
-            phase="ceiling",
-            values=tuple(rates),
-        ),
+    ceiling = Measurement(
+        quantity="stream_rate", unit="B/s", scope="device", meter="stream", phase="ceiling"
     )
+    with progress("ceiling"):
+        try:
+            rates = device.stream_rates(min(int(size_bytes), _MAX_STREAM_BYTES))
+        # What was measured must not be lost to a probe that only puts it into proportion.
+        except Exception as error:
+            unread = replace(ceiling, status=Status.UNAVAILABLE, reason=_one_line(error))
+            return (unread,)
+    return (replace(ceiling, values=tuple(rates)),)
 
 
 def _from_base(meter: Meter, base_bytes: int) -> Meter:

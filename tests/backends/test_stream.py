@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
+import numba
 import numpy as np
 import pytest
 
@@ -16,6 +18,15 @@ def test_rates_are_those_of_a_memory_system(size_bytes: int) -> None:
     assert len(rates) >= 2
     # A read that the compiler removed would be beyond the caches of any machine.
     assert all(1e6 < rate < 1e13 for rate in rates)
+
+
+def test_a_cache_is_read_with_vectors() -> None:
+    kernel = _stream._read_part
+    # Code from the cache cannot be inspected.
+    fresh = numba.njit(kernel.signatures[0], fastmath=_stream._REORDER)(kernel.py_func)
+    assembly = "".join(fresh.inspect_asm().values())
+    packed = ("vaddpd", "addpd") if os.uname().machine == "x86_64" else ("fadd\tv",)
+    assert any(instruction in assembly for instruction in packed)
 
 
 def test_every_element_is_read_as_often_as_it_is_said() -> None:

@@ -155,7 +155,7 @@ def test_a_module_without_a_package_is_digested(
 
 @pytest.mark.parametrize("name", ["no_such_package", "no_such.inner", "sys"])
 def test_a_module_without_source_is_refused(name: str) -> None:
-    with pytest.raises(AssayError, match=f"module '{name}' has no Python source"):
+    with pytest.raises(AssayError, match=f"module '{name}' has no source"):
         source_digest([name])
 
 

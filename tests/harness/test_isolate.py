@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,7 @@ import pytest
 
 from harness.isolate import LOG_TAIL_BYTES, run_isolated
 from harness.measure import Sampling
-from harness.records import Case, Outcome, Params, Result
+from harness.records import Case, Outcome, Params, Result, Status
 from harness.task import Task
 from harness.testing import FAKE_WORKLOAD
 
@@ -135,6 +137,102 @@ def test_a_worker_that_cannot_start_is_crashed_with_the_interpreters_words() -> 
     assert result.outcome is Outcome.CRASHED
     assert result.reason.startswith("exited with status 1 in phase start")
     assert "encodings" in result.log_tail
+
+
+NASTY = """
+import os, signal, sys, time
+from dataclasses import dataclass
+from harness.testing import FakeBackend, FakeDevice, FakeWorkload
+
+@dataclass(frozen=True)
+class Nasty(FakeWorkload):
+    def prepare(self, device, variant, params, seed):
+        answer = int(sys.argv[1])
+        if params["mode"] == "signal":
+            os.kill(os.getpid(), 40)
+        if params["mode"] == "fork" and os.fork() == 0:
+            time.sleep(60)
+        if params["mode"] == "fork":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if params["mode"] == "bytes":
+            os.write(answer, b'{"phase":"\\xff"}\\n' + b"[" * 5000 + b"\\n")
+        if params["mode"] == "endless":
+            for _ in range(70):
+                os.write(answer, b"x" * (1 << 20))
+            os.write(answer, b"\\n")
+        return super().prepare(device, variant, params, seed)
+
+    def work(self, state):
+        from harness import Work
+        return Work(items=4.0, bytes={"memory": 8.0}, working_set_bytes=8.0)
+
+class NoStream(FakeDevice):
+    def stream_rates(self, size_bytes):
+        raise RuntimeError("no place for a cache")
+
+class Backend(FakeBackend):
+    def open(self, index):
+        return NoStream()
+
+WORKLOAD = Nasty()
+BACKEND = Backend()
+"""
+
+
+@pytest.fixture
+def nasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Result]:
+    """Run the workload above in one of its modes."""
+    (tmp_path / "nasty.py").write_text(NASTY.replace("\\\\", "\\"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def run(mode: str) -> Result:
+        task = task_of("exact")
+        case = replace(task.case, params={**task.case.params, "mode": mode})
+        task = replace(task, case=case, workload="nasty:WORKLOAD", backend="nasty:BACKEND")
+        return run_isolated(task, timeout_s=30.0, env={})
+
+    return run
+
+
+def test_a_signal_without_a_name_is_a_crash_like_any_other(
+    nasty: Callable[[str], Result],
+) -> None:
+    assert nasty("signal").reason == "killed by signal 40 in phase prepare"
+
+
+def test_a_crash_is_told_at_once_though_a_child_holds_the_pipe(
+    nasty: Callable[[str], Result],
+) -> None:
+    result = nasty("fork")
+    assert (result.outcome, result.reason) == (
+        Outcome.CRASHED,
+        "killed by SIGSEGV in phase prepare",
+    )
+
+
+@pytest.mark.parametrize("mode", ["bytes", "endless"])
+def test_junk_on_the_answer_pipe_is_kept_as_log_and_harms_nothing(
+    nasty: Callable[[str], Result], mode: str
+) -> None:
+    result = nasty(mode)
+    assert result.outcome is Outcome.OK
+    assert "[on the answer pipe]" in result.log_tail
+
+
+def test_a_ceiling_that_cannot_be_measured_loses_no_measurement(
+    nasty: Callable[[str], Result],
+) -> None:
+    result = nasty("plain")
+    assert result.outcome is Outcome.OK
+    ceiling = result.measurement("stream_rate")
+    assert ceiling is not None
+    assert (ceiling.status, ceiling.reason) == (
+        Status.UNAVAILABLE,
+        "RuntimeError: no place for a cache",
+    )
+    time_ = result.measurement("time")
+    assert time_ is not None
+    assert time_.values == (0.5, 0.5, 0.5)
 
 
 def test_killing_the_parent_kills_the_worker(tmp_path: Path) -> None:

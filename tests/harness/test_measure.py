@@ -136,6 +136,21 @@ def test_a_step_without_any_duration_does_not_loop_for_ever() -> None:
     assert meter.min_window_s == 1.0
 
 
+def test_one_preempted_window_does_not_pass_for_a_full_one() -> None:
+    device = FakeDevice()
+    calls = 0
+
+    def run() -> None:
+        nonlocal calls
+        calls += 1
+        device.clock.advance(1e-6 + (15e-3 if calls == 5 else 0.0))
+
+    steps = Steps(run=run, device=device)
+    count, window_s = steps_to_fill(steps, FakeMeter(device.clock), 1e-3)
+    assert count >= 1000
+    assert window_s < 10e-3
+
+
 def test_an_unavailable_meter_gives_its_reason_and_no_values() -> None:
     device = FakeDevice()
     meter = FakeMeter(device.clock, quantity="energy", unit="J", why_not="no sensor; buy one")

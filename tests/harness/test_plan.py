@@ -136,6 +136,32 @@ def test_a_budget_too_short_for_one_sample_is_refused(fakes: Registry) -> None:
         plan(fakes, Selection(variants=("exact",), budget_s=5.0))
 
 
+def test_a_time_out_is_never_below_what_the_case_is_expected_to_take(fakes: Registry) -> None:
+    [one] = plan(fakes, Selection(variants=("exact",), size="small", budget_s=1e4)).cases
+    assert one.timeout_s > 4 * one.estimate_s
+    given = Selection(variants=("exact",), size="small", timeout_s=7.0)
+    assert plan(fakes, given).cases[0].timeout_s == 7.0
+
+
+def test_a_plug_in_that_does_not_load_is_told_and_left_out(fakes: Registry) -> None:
+    broken = replace(
+        fakes,
+        workloads={**fakes.workloads, "gone": "gone_package:WORKLOAD"},
+        backends={**fakes.backends, "lost": "gone_package:BACKEND"},
+    )
+    planned = plan(broken, Selection(variants=("exact",)))
+    assert {one.case.workload for one in planned.cases} == {"fake"}
+    assert len(planned.broken) == 2
+    with pytest.raises(AssayError, match="workload 'gone' does not load"):
+        plan(broken, Selection(workloads=("gone",)))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_a_number_must_be_finite(fakes: Registry, text: str) -> None:
+    with pytest.raises(AssayError, match="is not a number"):
+        plan(fakes, Selection(params=(("step_s", text),)))
+
+
 def test_true_and_false_are_words() -> None:
     assert parse_value("flag", Parameter(False, ""), "yes") is True
     assert parse_value("flag", Parameter(True, ""), "false") is False

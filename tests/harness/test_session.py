@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import session, store
+from harness.environment import environment_name
 from harness.plan import Plan, PlannedCase, Selection, plan
 from harness.records import Outcome, Result
 from harness.registry import Registry
@@ -111,6 +112,94 @@ def test_threads_reach_the_worker(tmp_path: Path, fakes: Registry) -> None:
     )
     variables = outcome.results[0].environment["runtime"]["variables"]
     assert variables["OMP_NUM_THREADS"] == "1"
+
+
+def test_an_input_that_changed_is_not_mixed_with_the_old_one(
+    tmp_path: Path, fakes: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = small_plan(fakes, "exact", "half")
+    source = tmp_path / "input.mtx"
+    source.write_text("old")
+    cases = tuple(
+        replace(one, case=replace(one.case, params={**one.case.params, "file": str(source)}))
+        for one in planned.cases
+    )
+    planned = replace(planned, cases=cases)
+    root = tmp_path / "results"
+    with pytest.raises(KeyboardInterrupt):
+        session.run_plan(fakes, planned, session.Settings(), root, observer=DiesAfter(1))
+    source.write_text("changed")
+    observer = Silent()
+    session.run_plan(fakes, planned, session.Settings(), root, observer=observer)
+    assert observer.ran == ["exact", "half"]
+
+
+@pytest.mark.parametrize("name", ["ASSAY_MACHINE", "OMP_NUM_THREADS"])
+def test_another_machine_or_library_setting_is_not_resumed(
+    tmp_path: Path, fakes: Registry, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    planned = small_plan(fakes, "exact", "half")
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(KeyboardInterrupt):
+        session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=DiesAfter(1))
+    monkeypatch.setenv(name, "2")
+    observer = Silent()
+    session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=observer)
+    assert observer.ran == ["exact", "half"]
+
+
+def test_a_result_of_source_that_changed_during_the_run_is_dirty(
+    tmp_path: Path, fakes: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "drifting.py"
+    module.write_text("from harness.testing import FAKE_WORKLOAD as WORKLOAD\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = replace(fakes, workloads={"fake": "drifting:WORKLOAD"})
+
+    class Edits(Silent):
+        def case_done(self, planned: PlannedCase, result: Result) -> None:
+            module.write_text(module.read_text() + "# edited\n")
+
+    outcome = session.run_plan(
+        registry,
+        small_plan(registry, "exact", "half"),
+        session.Settings(),
+        tmp_path / "results",
+        observer=Edits(),
+    )
+    first, second = outcome.results
+    assert first.environment["dirty_files"] != ["changed during the run"]
+    assert second.environment["dirty"] is True
+    assert second.environment["dirty_files"] == ["changed during the run"]
+
+
+def test_an_input_that_one_variant_rejects_is_not_tried_by_the_next(
+    tmp_path: Path, fakes: Registry
+) -> None:
+    planned = small_plan(fakes, "rejects-input", "exact")
+    order = sorted(planned.cases, key=lambda one: one.case.variant != "rejects-input")
+    outcome = session.run_plan(
+        fakes,
+        replace(planned, cases=tuple(order)),
+        session.Settings(),
+        tmp_path,
+        observer=Silent(),
+    )
+    assert {result.reason for result in outcome.results} == {
+        "input.txt: line 3 is not a number; repair the file"
+    }
+    assert outcome.results[1].duration_s == 0.0
+
+
+def test_other_settings_are_another_environment(tmp_path: Path, fakes: Registry) -> None:
+    planned = small_plan(fakes, "needs-unicorn")
+    default, pinned = (
+        session.run_plan(fakes, planned, settings, tmp_path, observer=Silent()).results[0]
+        for settings in (session.Settings(), session.Settings(threads=1))
+    )
+    assert default.environment["id"] != pinned.environment["id"]
+    assert environment_name(pinned.environment).endswith("-threads1")
 
 
 def test_five_kills_at_random_moments_lose_no_result(

@@ -89,12 +89,12 @@ def test_a_ratio_covers_the_truth_about_as_often_as_it_says() -> None:
 
 
 def test_equal_samples_give_equal_ratio_intervals() -> None:
-    above, below = [3.0, 3.1, 2.9, 3.3], [1.0, 1.1, 0.9, 1.2]
+    above, below = [3.0, 3.1, 2.9, 3.3, 3.0, 3.1], [1.0, 1.1, 0.9, 1.2, 1.0, 1.1]
     assert ratio_interval(above, below) == ratio_interval(above, below)
 
 
-def test_a_ratio_of_single_samples_has_no_interval() -> None:
-    assert ratio_interval([3.0], [1.5, 1.5]).low is None
+def test_a_ratio_of_fewer_than_six_samples_has_no_interval() -> None:
+    assert ratio_interval([3.0] * 5, [1.5] * 9).low is None
 
 
 @pytest.mark.parametrize(("above", "below"), [([], [1.0]), ([1.0], []), ([1.0], [0.0])])

@@ -30,19 +30,16 @@ def result_of(values: list[float], started_at: float = 1.0) -> Result:
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200), st.integers(7, 31))
 @settings(max_examples=100, deadline=None)
-def test_extremes_stay_and_the_median_stays_among_its_neighbours(
-    values: list[float], keep: int
-) -> None:
+def test_extremes_and_median_stay_as_they_are(values: list[float], keep: int) -> None:
     [thinned] = thin(result_of(values), keep).measurements
     kept = list(thinned.values)
-    assert len(kept) == min(len(values), keep - 1 + keep % 2)
+    assert len(kept) in (len(values), keep, keep - 1)
+    assert len(kept) >= min(len(values), 6)
     assert (min(kept), max(kept)) == (min(values), max(values))
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    assert ordered[max(half - 1, 0)] <= np.median(kept) <= ordered[min(half + 1, len(values) - 1)]
+    assert np.median(kept) == np.median(values)
 
 
-def test_an_odd_number_of_samples_keeps_its_median_and_each_keeps_its_noise() -> None:
+def test_samples_keep_their_order_and_their_noise() -> None:
     values = [float(value) for value in np.random.default_rng(3).permutation(101)]
     [thinned] = thin(result_of(values), 15).measurements
     assert np.median(thinned.values) == 50.0
@@ -65,8 +62,8 @@ def test_only_old_results_of_finished_runs_are_thinned(tmp_path: Path) -> None:
     stored("unfinished", 2.0, False)
     stored("new", time.time(), True)
     dry = prune(tmp_path, older_than_s=3600, keep=9, dry_run=True)
-    assert (dry.seen, dry.results, dry.samples) == (3, 1, 31)
+    assert (dry.seen, dry.results, dry.samples) == (3, 1, 32)
     assert prune(tmp_path, older_than_s=3600, keep=9).results == 1
     counts = [len(r.measurements[0].values) for r in store.read_results(tmp_path)]
-    assert counts == [9, 40, 40]
+    assert counts == [8, 40, 40]
     assert prune(tmp_path, older_than_s=3600, keep=9).results == 0
