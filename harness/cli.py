@@ -9,7 +9,9 @@ from importlib.metadata import entry_points, version
 
 import click
 
+from harness.commands.group import HelpfulGroup
 from harness.errors import AssayError, unknown
+from harness.printable import printable
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,7 +33,7 @@ _OWN_HELP = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(HelpfulGroup):
     """Subcommands that are imported only when they are called, so that `--help` answers at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,7 +65,7 @@ def main() -> None:
         sys.stdout.flush()
     except (AssayError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"assay: {' '.join(message.split())}", err=True)
+        click.echo(f"assay: {printable(' '.join(message.split()))}", err=True)
         sys.exit(WRONG_USAGE)
     except (KeyboardInterrupt, click.Abort):
         click.echo("assay: interrupted; the same command goes on where it stopped", err=True)
@@ -88,6 +90,6 @@ def _summary(name: str) -> str:
         try:
             command = _load(point.value)
         except (ImportError, AttributeError) as error:
-            return f"does not load: {error}"
-        return command.get_short_help_str(100)
+            return printable(f"does not load: {error}")
+        return printable(command.get_short_help_str(100))
     return ""

@@ -13,6 +13,12 @@ from harness.units import parse_bytes, parse_duration, parse_share
 
 FILE_NAME = "assay.toml"
 
+MAX_FILE_BYTES = 1 << 20
+"""Thousands of suites; anything beyond is not an `assay.toml`."""
+
+MAX_WHOLE = (1 << 63) - 1
+"""The largest whole number of TOML; every library takes a seed as large."""
+
 _SUITE_KEYS = {
     "workloads": list,
     "backends": list,
@@ -27,6 +33,7 @@ _SUITE_KEYS = {
     "pin": str,
     "memory_limit": str,
 }
+_LEAST = {"seed": 0, "threads": 1}
 _KINDS = {list: "a list of words", dict: "a table", str: "a text in quotes", int: "a whole number"}
 
 
@@ -59,17 +66,9 @@ def load(path: Path | None = None) -> Config:
     Raises:
         AssayError: the file is missing though it was named, or says something that is not known.
     """
-    if path is None:
-        path = Path(FILE_NAME)
-        if not path.exists():
-            return Config()
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
-    except OSError as error:
-        raise AssayError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AssayError(f"{path} is not valid TOML: {error}") from error
+    named = path is not None
+    path = path or Path(FILE_NAME)
+    tables = _read(path, required=named)
     for key in tables:
         if key not in ("results", "suites"):
             raise unknown(f"key in {path}:", key, ("results", "suites"))
@@ -80,14 +79,48 @@ def load(path: Path | None = None) -> Config:
     )
 
 
+def _read(path: Path, required: bool) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            body = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        if not required:
+            return {}
+        raise AssayError(f"cannot read {path}: {error.strerror}") from error
+    except OSError as error:
+        raise AssayError(f"cannot read {path}: {error.strerror}") from error
+    if len(body) > MAX_FILE_BYTES:
+        raise AssayError(f"{path} is over {MAX_FILE_BYTES >> 20} MiB; name an assay.toml")
+    try:
+        return tomllib.loads(body.decode())
+    # ValueError: broken TOML or UTF-8, or a whole number of thousands of digits.
+    except ValueError as error:
+        raise AssayError(f"{path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise AssayError(f"{path} nests too deeply; a suite needs three levels") from error
+
+
 def _suite(path: Path, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    where = f"{path}, suite {name}"
     for key, value in table.items():
-        where = f"{path}, suite {name}"
         if key not in _SUITE_KEYS:
             raise unknown(f"key in {where}:", key, _SUITE_KEYS)
         kind = _SUITE_KEYS[key]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise AssayError(f"{where}: {key} must be {_KINDS[kind]}, not {value!r}")
+        if isinstance(value, list) and not all(isinstance(word, str) for word in value):
+            raise AssayError(f"{where}: {key} must be {_KINDS[list]}, not {value!r}")
+        if isinstance(value, int) and not _LEAST[key] <= value <= MAX_WHOLE:
+            raise AssayError(
+                f"{where}: {key} must be from {_LEAST[key]} to {MAX_WHOLE}, not {value}"
+            )
+    for param, value in table.get("params", {}).items():
+        values = value if isinstance(value, list) else [value]
+        if not values or not all(isinstance(one, bool | int | float | str) for one in values):
+            raise AssayError(
+                f"{where}: params.{param} must be a text, a number, true or false, or a list of "
+                f"these, not {value!r}"
+            )
     parsers = {
         "precision": parse_share,
         "budget": parse_duration,
@@ -104,6 +137,6 @@ def _table(path: Path, name: str, value: Any) -> Mapping[str, Any]:
 
 
 def _text(path: Path, name: str, value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise AssayError(f"{path}: {name} must be a text in quotes, not {value!r}")
     return value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import os
+import stat
 import tempfile
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +63,11 @@ def find(name: str, environ: Mapping[str, str] = os.environ) -> Path:
     Raises:
         AssayError: there is no such file; says where it was looked for.
     """
-    candidates = [Path(name).expanduser(), *(root / name for root in roots(environ))]
+    candidates = list(dict.fromkeys([_own(name), *(root / name for root in roots(environ))]))
     for candidate in candidates:
-        if candidate.exists():
+        # A name may be one that no file can have: too long, or below a folder that is closed.
+        with contextlib.suppress(OSError, ValueError):
+            candidate.stat()
             return candidate
     looked = ", ".join(str(candidate) for candidate in candidates)
     raise AssayError(
@@ -90,18 +94,38 @@ def fetch(
     A file appears under its name only when it is whole and its checksum is right.
 
     Raises:
-        AssayError: the server does not answer, sends another length, or another content.
+        AssayError: the server does not answer, sends another length, or another content; or the
+            folder cannot be written.
     """
     target = folder / dataset.folder
-    target.mkdir(parents=True, exist_ok=True)
     for file in dataset.files:
         if not _has(target / file.name, file.size_bytes):
-            _download(file, target, progress)
+            try:
+                target.mkdir(parents=True, exist_ok=True)
+                _download(file, target, progress)
+            except OSError as error:
+                raise AssayError(
+                    f"cannot write to {target}: {error.strerror or error}; free space or choose "
+                    "another folder with --folder"
+                ) from error
     return target
 
 
+def _own(name: str) -> Path:
+    """The path with the home folder for "~"; as it is where there is no such user."""
+    path = Path(name)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def _has(path: Path, size_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == size_bytes
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
 
 
 def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int], None]) -> None:
@@ -110,14 +134,13 @@ def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int]
     with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{file.name}.", delete=False) as part:
         part_path = Path(part.name)
         try:
-            with urllib.request.urlopen(file.url, timeout=_TIMEOUT_S) as answer:
-                while block := answer.read(_BLOCK_BYTES):
-                    done += len(block)
-                    if done > file.size_bytes:
-                        break
-                    part.write(block)
-                    digest.update(block)
-                    progress(file.name, done, file.size_bytes)
+            for block in _blocks(file.url):
+                done += len(block)
+                if done > file.size_bytes:
+                    break
+                part.write(block)
+                digest.update(block)
+                progress(file.name, done, file.size_bytes)
             part.flush()
             os.fsync(part.fileno())
             if done != file.size_bytes:
@@ -131,7 +154,15 @@ def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int]
                     "do not use it before you know why"
                 )
             part_path.replace(folder / file.name)
-        except (urllib.error.URLError, OSError, TimeoutError) as error:
-            raise AssayError(f"cannot fetch {file.url}: {error}; try again later") from error
         finally:
             part_path.unlink(missing_ok=True)
+
+
+def _blocks(url: str) -> Iterator[bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+            while block := answer.read(_BLOCK_BYTES):
+                yield block
+    except (OSError, http.client.HTTPException) as error:
+        said = " ".join(str(error).split())
+        raise AssayError(f"cannot fetch {url}: {said}; try again later") from error

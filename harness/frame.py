@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness import store
+from harness.printable import printable
 from harness.records import Measurement, Result
 from harness.store import StoredResult
 
@@ -17,6 +19,10 @@ _COLUMNS = (
     "outcome", "reason", "quantity", "unit", "scope", "meter", "phase", "status", "sample",
     "value", "items", "value_per_item", "started_at", "machine", "environment", "commit", "dirty",
 )  # fmt: skip
+
+
+class UnreadableWarning(UserWarning):
+    """A result or a run that is missing from the frame, because it cannot be read."""
 
 
 def results_frame(root: Path | str) -> pd.DataFrame:
@@ -28,10 +34,16 @@ def results_frame(root: Path | str) -> pd.DataFrame:
     step in SI units, `items` per step, `value_per_item`), and where it comes from (`started_at` in
     UTC, `machine`, `environment`, `commit`, `dirty`). A quantity without samples, and a result
     without quantities, has one row whose `value` is NaN.
+
+    What cannot be read is left out, with an `UnreadableWarning` for each file or folder.
+
+    Raises:
+        AssayError: `root` itself cannot be read.
     """
-    frame = pd.DataFrame(
-        [row for stored in store.read(Path(root)).results for row in _rows(stored)]
-    )
+    contents = store.read(Path(root))
+    for problem in contents.problems:
+        warnings.warn(printable(problem), UnreadableWarning, stacklevel=2)
+    frame = pd.DataFrame([row for stored in contents.results for row in _rows(stored)])
     for name in _COLUMNS:
         if name not in frame:
             frame[name] = None

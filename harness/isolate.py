@@ -25,6 +25,7 @@ LOG_TAIL_BYTES = 8 << 10
 
 _BLOCK_BYTES = 1 << 16
 _JUNK_BYTES = 200  # enough to tell what it was, and leaves room for the worker's own last words
+_LONGEST_WAIT_S = 86_400.0  # epoll refuses more than 2^31 ms
 _REAP_S = 5.0  # a worker that has answered may take this long to tear down before it is killed
 
 
@@ -114,7 +115,9 @@ class _Conversation:
                     left_s = deadline - time.monotonic()
                     if left_s <= 0:
                         return False
-                    ready = {key.fd for key, _ in selector.select(timeout=left_s)}
+                    ready = {
+                        key.fd for key, _ in selector.select(timeout=min(left_s, _LONGEST_WAIT_S))
+                    }
                     for descriptor in ready & {answer, output}:
                         block = os.read(descriptor, _BLOCK_BYTES)
                         if not block:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from harness.printable import printable
+
 _LOAD_SHARE = 0.25
 """Of the CPUs: half a task on two CPUs is more than an idle system's own services."""
 
@@ -119,7 +121,7 @@ def _busy(processes: Sequence[Busy]) -> str | None:
     if not processes:
         return None
     named = ", ".join(
-        f"{_printable(process.name)} (pid {process.pid}) {process.share:.0%}"
+        f"{printable(process.name)} (pid {process.pid}) {process.share:.0%}"
         for process in processes[:_NAMED]
     )
     more = f" and {len(processes) - _NAMED} more" if len(processes) > _NAMED else ""
@@ -144,7 +146,7 @@ def _governor(root: Path) -> str | None:
         return None
     count = sum(governor != "performance" for governor in governors)
     return (
-        f"CPU governor is {' or '.join(map(_printable, others))} on {count} of {len(governors)} "
+        f"CPU governor is {' or '.join(map(printable, others))} on {count} of {len(governors)} "
         "CPUs, so clocks follow the load; `sudo cpupower frequency-set -g performance`"
     )
 
@@ -200,8 +202,3 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def _printable(name: str) -> str:
-    """Return a name that another program chose, without what could steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in name)

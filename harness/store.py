@@ -20,25 +20,24 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 
 from harness.errors import AssayError
 from harness.records import Case, Facts, Result
+from harness.validity import SCHEMA as SCHEMA
+from harness.validity import read_record, started_at
+from harness.validity import read_result as read_result
 
-SCHEMA = 1
-"""Raised when a reader of the old form would misread the new one; adding a field does not."""
-
-MAX_FILE_BYTES = 64 << 20
-"""A result of 10,000 samples with noise is about 2 MB; anything far beyond is not ours."""
+_START_S = 60.0
+"""A start that is older than this was killed: it writes two small files and renames a folder."""
 
 _RESULT_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+\.json")
-_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a results folder holds, and one line for every file that could not be read."""
+    """What a results folder holds, and one line for every file or run that cannot be read."""
 
     results: tuple[StoredResult, ...]
     problems: tuple[str, ...]
@@ -84,18 +83,21 @@ def read(root: Path, run: str | None = None) -> Contents:
 
     Args:
         root: the results folder; one that does not exist holds nothing.
-        run: a run's id, or "latest".
+        run: a run's id, or "latest": the one with the newest result, be it an older run resumed.
 
     Raises:
         AssayError: there is no such run.
     """
-    folders = _run_folders(root)
-    if run is not None:
-        folders = [_one_run(folders, root, run)]
+    runs, unreadable = _list_runs(root)
+    if run in unreadable:
+        return Contents((), (unreadable[run],))
     results: list[StoredResult] = []
-    problems: list[str] = []
-    for folder in folders:
-        for path in _result_files(folder):
+    problems = list(unreadable.values()) if run in (None, "latest") else []
+    if run is not None and (runs or not problems):
+        folder = _one_run(runs, root, run)
+        runs = {folder: runs[folder]}
+    for folder, paths in runs.items():
+        for path in paths:
             try:
                 results.append(StoredResult(folder.name, path, read_result(path)))
             except AssayError as error:
@@ -107,15 +109,6 @@ def read(root: Path, run: str | None = None) -> Contents:
 def read_results(root: Path) -> list[Result]:
     """Return every readable result below `root`, in order of its start."""
     return [stored.result for stored in read(root).results]
-
-
-def read_result(path: Path) -> Result:
-    """Read one result file.
-
-    Raises:
-        AssayError: it is not whole, not a result, too large, a link, or of a newer Assay.
-    """
-    return _decode(path, Result, "result")
 
 
 def write_record(path: Path, kind: str, record: Any) -> None:
@@ -271,7 +264,7 @@ def _start(
     nascent.mkdir()
     lock = _try_lock(nascent)
     if lock is None:
-        raise AssayError(f"cannot lock {nascent}; the file system must support flock")
+        raise AssayError(f"cannot lock {nascent}; the file system must have room and know flock")
     write_record(nascent / "run.json", "run", header)
     folder = root / header.id
     nascent.rename(folder)
@@ -281,10 +274,10 @@ def _start(
 
 def _resume(root: Path, fingerprint: str) -> Run | None:
     for folder in reversed(_run_folders(root)):
-        if (folder / "finished").exists():
+        if _exists(folder / "finished"):
             continue
         try:
-            header = _decode(folder / "run.json", RunHeader, "run")
+            header = read_record(folder / "run.json", RunHeader, "run")
         except AssayError:
             continue
         if header.fingerprint != fingerprint:
@@ -292,7 +285,7 @@ def _resume(root: Path, fingerprint: str) -> Run | None:
         lock = _try_lock(folder)
         if lock is None:
             continue
-        if (folder / "finished").exists():
+        if _exists(folder / "finished"):
             os.close(lock)
             continue
         return Run(folder, header, lock, resumed=True)
@@ -301,10 +294,15 @@ def _resume(root: Path, fingerprint: str) -> Run | None:
 
 def _sweep_abandoned_starts(root: Path) -> None:
     for nascent in root.glob(".start-*"):
-        lock = _try_lock(nascent)
-        if lock is not None:
-            shutil.rmtree(nascent, ignore_errors=True)
-            os.close(lock)
+        # Another start may sweep at the same time, and a stray file or link is not ours.
+        with contextlib.suppress(OSError):
+            found = nascent.lstat()
+            # A younger one may not have come to locking itself yet.
+            if stat.S_ISDIR(found.st_mode) and found.st_mtime < time.time() - _START_S:
+                lock = _try_lock(nascent)
+                if lock is not None:
+                    shutil.rmtree(nascent, ignore_errors=True)
+                    os.close(lock)
 
 
 def _try_lock(folder: Path) -> int | None:
@@ -312,7 +310,7 @@ def _try_lock(folder: Path) -> int | None:
         lock = os.open(
             folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
         )
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -324,62 +322,59 @@ def _try_lock(folder: Path) -> int | None:
 
 def _run_folders(root: Path) -> list[Path]:
     try:
-        entries = sorted(root.iterdir())
+        return [
+            entry
+            for entry in sorted(root.iterdir())
+            if not entry.name.startswith(".") and not entry.is_symlink() and entry.is_dir()
+        ]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise AssayError(f"cannot read the results folder {root}: {error.strerror}") from error
-    return [
-        entry
-        for entry in entries
-        if not entry.name.startswith(".") and not entry.is_symlink() and entry.is_dir()
-    ]
 
 
-def _one_run(folders: Sequence[Path], root: Path, run: str) -> Path:
-    named = {folder.name: folder for folder in folders if (folder / "run.json").exists()}
-    if run == "latest" and named:
-        return named[max(named)]
+def _list_runs(root: Path) -> tuple[dict[Path, list[Path]], dict[str, str]]:
+    """The result files by folder; and by name, one line for each folder that cannot be read."""
+    runs: dict[Path, list[Path]] = {}
+    unreadable: dict[str, str] = {}
+    for folder in _run_folders(root):
+        try:
+            runs[folder] = _result_files(folder)
+            # Entering a folder is another permission than listing it.
+            with contextlib.suppress(FileNotFoundError):
+                (folder / "run.json").lstat()
+        except OSError as error:
+            unreadable[folder.name] = (
+                f"{folder} cannot be read ({error.strerror}); check its permissions"
+            )
+            runs.pop(folder, None)
+    return runs, unreadable
+
+
+def _one_run(runs: Mapping[Path, Sequence[Path]], root: Path, run: str) -> Path:
+    named = {folder.name: folder for folder in runs if _exists(folder / "run.json")}
     if run in named:
         return named[run]
-    have = f"the latest is {max(named)}" if named else "it holds no run; `assay run` makes one"
-    raise AssayError(f"no run {run!r} in {root}; {have}")
+    if not named:
+        raise AssayError(f"no run {run!r} in {root}; it holds no run; `assay run` makes one")
+    latest = max(
+        named, key=lambda name: (max(map(started_at, runs[named[name]]), default=0.0), name)
+    )
+    if run == "latest":
+        return named[latest]
+    raise AssayError(f"no run {run!r} in {root}; the latest is {latest}")
 
 
-def _result_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if _RESULT_NAME.fullmatch(path.name):
-            yield path
+def _result_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if _RESULT_NAME.fullmatch(path.name)]
 
 
-def _decode(path: Path, kind: type[_Record], key: str) -> _Record:
-    body = _read_bounded(path)
+def _exists(path: Path) -> bool:
     try:
-        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        schema = msgspec.json.decode(envelope["schema"], type=int)
-        if schema > SCHEMA:
-            raise AssayError(
-                f"{path} was written by a newer Assay (schema {schema}, this one reads {SCHEMA}); "
-                "upgrade with `pip install -U assay`"
-            )
-        return msgspec.json.decode(envelope[key], type=kind)
-    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise AssayError(f"{path} is damaged ({detail}); move it away or restore it") from error
-
-
-def _read_bounded(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise AssayError(f"{path} cannot be read ({error.strerror}); move it away") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise AssayError(f"{path} is damaged (not a regular file); move it away")
-        body = file.read(MAX_FILE_BYTES + 1)
-    if len(body) > MAX_FILE_BYTES:
-        raise AssayError(f"{path} is damaged (over {MAX_FILE_BYTES >> 20} MiB); move it away")
-    return body
+        path.lstat()
+    except OSError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

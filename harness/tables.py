@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import units
-from harness.errors import AssayError
+from harness.printable import printable
 from harness.records import Outcome, Scalar
 from harness.registry import Registry
 from harness.rows import Quantity, Row, as_json, flags
@@ -24,7 +24,7 @@ PIPE_WIDTH = 200  # wide enough for every column; a pipe has no width of its own
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One workload's rows as text: a title, column names, and the cells."""
+    """One workload's rows as printable text: a title, column names, and the cells."""
 
     title: str
     columns: Sequence[str]
@@ -38,7 +38,8 @@ def baselines_of(registry: Registry) -> list[tuple[str, str]]:
     for name in registry.workloads:
         try:
             variants = registry.workload(name).variants
-        except AssayError:
+        # A third party's workload may raise anything; its results are shown without speed-ups.
+        except Exception:
             continue
         found += [(name, variant.name) for variant in variants if variant.baseline]
     return found
@@ -118,10 +119,10 @@ def _sheet(rows: Sequence[Row]) -> Sheet:
     ]
     fixed = " ".join(f"{name}={value}" for name, value in constant.items())
     return Sheet(
-        title=f"{case.workload} (version {case.version})  {fixed}".rstrip(),
-        columns=[name for name, _ in shown],
-        cells=list(zip(*(cells for _, cells in shown), strict=True)),
-        notes=_notes(rows),
+        title=printable(f"{case.workload} (version {case.version})  {fixed}".rstrip()),
+        columns=[printable(name) for name, _ in shown],
+        cells=list(zip(*(map(printable, cells) for _, cells in shown), strict=True)),
+        notes=[printable(note) for note in _notes(rows)],
     )
 
 
@@ -208,7 +209,8 @@ def _flat(value: dict[str, object], prefix: str = "") -> dict[str, object]:
         if isinstance(part, dict):
             flat |= _flat(part, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = " ".join(map(str, part)) if isinstance(part, list) else part
+            cell = " ".join(map(str, part)) if isinstance(part, list) else part
+            flat[printable(prefix + name)] = printable(cell) if isinstance(cell, str) else cell
     return flat
 
 

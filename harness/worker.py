@@ -25,6 +25,7 @@ from harness.records import Measurement, Outcome, Result, Status, Verification, 
 from harness.registry import resolve
 from harness.runtime import runtime_environment
 from harness.task import BAD_INPUT, Message, Task, decode_message, decode_task, encode
+from harness.validity import flaw
 
 _TRACEBACK_LINES = 30
 _MAX_STREAM_BYTES = 1 << 30  # beyond any cache, so that a larger buffer reads no slower
@@ -76,8 +77,8 @@ def _storable(task: Task, result: Result) -> Result:
     """Return the result, or the failure that names what in it cannot be stored or shown."""
     try:
         decode_message(encode(Message(result=result)))
-        if result.work is not None and not result.work.items > 0:
-            raise ValueError(f"{result.work.items} items of work in a step")
+        if (wrong := flaw(result)) is not None:
+            raise ValueError(wrong)
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         return Result(
             case=result.case,
@@ -85,7 +86,7 @@ def _storable(task: Task, result: Result) -> Result:
             outcome=Outcome.FAILED,
             phase=result.phase,
             reason=f"the workload or device reported a value that cannot be stored: {error}; "
-            "report finite Python numbers and strings, and at least some work",
+            "report finite Python numbers and strings, and more than no work",
             environment=dict(task.environment),
         )
     return result

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import platformdirs
 
 from harness import data as datasets
+from harness.commands.group import HelpfulGroup
 from harness.errors import AssayError, unknown
+from harness.printable import printable
 from harness.protocols import NamesDatasets
-from harness.registry import installed
+from harness.registry import Registry, installed
 from harness.units import format_bytes
 
 
-@click.group(name="data")
+@click.group(name="data", cls=HelpfulGroup)
 def data() -> None:
     """List, find and fetch input data."""
 
@@ -41,8 +45,12 @@ def list_data(as_json: bool) -> None:
     for row in rows:
         where = row["path"] or f"not here; `assay data fetch {row['name']}` gets it"
         size = format_bytes(float(str(row["bytes"])))
-        click.echo(f"{row['name']} ({row['workload']}, {size}): {row['summary']}")
-        click.echo(f"  {row['terms']}\n  {where}")
+        lines = (
+            f"{row['name']} ({row['workload']}, {size}): {row['summary']}",
+            f"  {row['terms']}",
+            f"  {where}",
+        )
+        click.echo("\n".join(map(printable, lines)))
 
 
 @data.command("path")
@@ -53,7 +61,7 @@ def path_of_data(name: str) -> None:
     path = datasets.present(dataset)
     if path is None:
         raise AssayError(f"{name} is not on this machine; `assay data fetch {name}` gets it")
-    click.echo(path)
+    _print_path(path)
 
 
 @data.command("fetch")
@@ -65,7 +73,12 @@ def fetch_data(name: str, folder: Path | None) -> None:
     path = datasets.present(dataset) if folder is None else None
     if path is None:
         path = datasets.fetch(dataset, folder or Path(platformdirs.user_data_dir("assay")))
-    click.echo(path)
+    _print_path(path)
+
+
+def _print_path(path: Path) -> None:
+    """Byte for byte: another program is to open it, whatever its encoding."""
+    click.echo(os.fsencode(path))
 
 
 def _dataset(name: str) -> datasets.Dataset:
@@ -78,9 +91,18 @@ def _dataset(name: str) -> datasets.Dataset:
 def _known() -> dict[str, tuple[datasets.Dataset, str]]:
     registry = installed()
     found = {}
-    for workload_name in registry.workloads:
-        workload = registry.workload(workload_name)
-        if isinstance(workload, NamesDatasets):
-            for dataset in workload.datasets():
-                found[dataset.name] = (dataset, workload_name)
+    for workload in registry.workloads:
+        try:
+            named = _datasets_of(registry, workload)
+        # A third party's workload may raise anything; the others' data must still be found.
+        except Exception as error:
+            said = error if isinstance(error, AssayError) else f"workload {workload!r}: {error!r}"
+            click.echo(printable(f"warning: {said}"), err=True)
+            continue
+        found.update({dataset.name: (dataset, workload) for dataset in named})
     return found
+
+
+def _datasets_of(registry: Registry, name: str) -> Sequence[datasets.Dataset]:
+    workload = registry.workload(name)
+    return workload.datasets() if isinstance(workload, NamesDatasets) else ()

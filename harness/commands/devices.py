@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.errors import AssayError
+from harness.printable import printable
 from harness.registry import Registry, installed
 
 
@@ -21,12 +22,12 @@ def devices(as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     for one in found:
-        click.echo(f"{one['backend']}: {one['unavailable'] or 'available'}")
+        _print(f"{one['backend']}: {one['unavailable'] or 'available'}")
         if one["features"]:
-            click.echo(f"  features: {' '.join(one['features'])}")
+            _print(f"  features: {' '.join(one['features'])}")
         for meter in one["meters"]:
             state = meter["unavailable"] or f"available ({meter['name']}, {meter['scope']})"
-            click.echo(f"  {meter['quantity']}: {state}")
+            _print(f"  {meter['quantity']}: {state}")
 
 
 def _describe(registry: Registry, name: str) -> dict[str, Any]:
@@ -53,4 +54,14 @@ def _describe(registry: Registry, name: str) -> dict[str, Any]:
             ]
     except AssayError as error:
         described["unavailable"] = str(error)
+    # A third party's backend may raise anything; the others must still be listed.
+    except Exception as error:
+        described["unavailable"] = (
+            f"raised {type(error).__name__}: {error}; repair or uninstall the package that "
+            "registers it"
+        )
     return described
+
+
+def _print(line: str) -> None:
+    click.echo(printable(line))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.errors import AssayError
+from harness.printable import printable
 from harness.protocols import SIZES, Workload
 from harness.registry import Registry, installed
 
@@ -24,6 +25,12 @@ def list_workloads(as_json: bool) -> None:
             described.append(_describe(registry, registry.workload(name)))
         except AssayError as error:
             broken.append(str(error))
+        # A third party's workload may raise anything; the others must still be listed.
+        except Exception as error:
+            broken.append(
+                f"workload {name!r} raised {type(error).__name__}: {error}; repair or uninstall "
+                "the package that registers it"
+            )
     if as_json:
         click.echo(json.dumps(described, indent=2))
     else:
@@ -71,4 +78,4 @@ def _text(one: dict[str, Any]) -> str:
     for size, cases in one["sizes"].items():
         for case in cases:
             lines.append(f"    {size:<8}{' '.join(f'{k}={v}' for k, v in case.items())}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

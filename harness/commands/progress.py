@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from harness import store, units
 from harness.plan import Plan, PlannedCase
+from harness.printable import printable
 from harness.records import Outcome, Result
 
 
@@ -22,7 +23,7 @@ def progress_for(plan: Plan) -> Iterator[_Observer]:
         yield _Observer(plan, bar=None)
         return
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("ETA {task.fields[eta]}"),
@@ -91,11 +92,12 @@ class _Observer:
             self._bar.update(
                 self._task,
                 completed=self._total - len(self._left_s),
-                description=f"{self._label} {phase}",
+                description=printable(f"{self._label} {phase}"),
                 eta=self._eta(),
             )
 
-    def _print(self, line: str) -> None:
+    def _print(self, text: str) -> None:
+        line = printable(text)
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:

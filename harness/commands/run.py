@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from harness import config, limits, preflight, session, units
 from harness.commands.progress import progress_for
 from harness.errors import AssayError
 from harness.plan import Plan, Selection, plan
+from harness.printable import printable
 from harness.records import Outcome, Result
 from harness.registry import Registry, installed
 from harness.rows import as_json, rows
 from harness.tables import baselines_of, print_rows
-from harness.worker import BAD_INPUT
+from harness.task import BAD_INPUT
 
 
 @click.command()
@@ -34,7 +35,11 @@ from harness.worker import BAD_INPUT
     help="Parameter; repeated values are swept.",
 )
 @click.option("--size", help="ci (default), small, medium or paper.")
-@click.option("--seed", type=int, help="Seed of inputs and initial values; 0 by default.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, config.MAX_WHOLE),
+    help="Seed of inputs and initial values; 0 by default.",
+)
 @click.option("--precision", help="Stop a case at this half-width of its interval; 2% by default.")
 @click.option("--budget", help="Wall time for the whole run, such as 10m.")
 @click.option("--timeout", help="Wall time for one case, such as 90s.")
@@ -61,12 +66,12 @@ def run(**flags: Any) -> int:
     options = _options(settings_file, flags)
     registry = installed()
     planned = plan(registry, _selection(options))
+    _warn(planned.broken)
     if flags["dry_run"]:
         _print_plan(planned, flags["as_json_"])
         return 0
     settings = _settings(options)
-    for warning in preflight.look():
-        click.echo(f"warning: {warning}", err=True)
+    _warn(preflight.look())
     with progress_for(planned) as observer:
         outcome = session.run_plan(
             registry,
@@ -81,8 +86,14 @@ def run(**flags: Any) -> int:
         click.echo(json.dumps([as_json(row) for row in found], indent=2))
     else:
         print_rows(found)
-        click.echo(f"run {outcome.run} is stored in {flags['results'] or settings_file.results}")
+        root = flags["results"] or settings_file.results
+        click.echo(printable(f"run {outcome.run} is stored in {root}"))
     return _status(outcome.results, registry)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        click.echo(printable(f"warning: {warning}"), err=True)
 
 
 def _options(settings_file: config.Config, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,6 +125,12 @@ def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise AssayError(f"-p {text!r} is not of the form NAME=VALUE")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise AssayError(
+            f"-p {text!r} is not UTF-8, so no result could name it; rename the file or link to it"
+        ) from error
     return name, value
 
 
@@ -167,7 +184,7 @@ def _print_plan(planned: Plan, as_json_: bool) -> None:
         return
     for one in planned.cases:
         fate = f"skip: {one.skip}" if one.skip else f"about {one.estimate_s:.0f} s"
-        click.echo(f"{one.case.label}: {fate}")
+        click.echo(printable(f"{one.case.label}: {fate}"))
     total = units.format_duration(planned.estimate_s)
     click.echo(f"{len(planned.cases)} cases, about {total}")
 

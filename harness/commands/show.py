@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from harness import config, store
-from harness.errors import AssayError
-from harness.registry import installed
+from harness.errors import AssayError, unknown
+from harness.records import Result
+from harness.registry import Registry, installed
 from harness.rows import as_json, latest_of_each_case, rows
 from harness.tables import as_csv, as_markdown, baselines_of, print_rows
 
@@ -35,9 +37,11 @@ def show(
     found = [stored.result for stored in contents.results]
     if all_runs:
         found = latest_of_each_case(found)
+    registry = installed()
     if workloads:
+        _check_workloads(workloads, found, registry, contents.problems)
         found = [result for result in found if result.case.workload in workloads]
-    shown = rows(found, baselines_of(installed()))
+    shown = rows(found, baselines_of(registry))
     if style == "json":
         click.echo(json.dumps([as_json(row) for row in shown], indent=2))
     elif style == "csv":
@@ -49,3 +53,17 @@ def show(
     # What can be read is shown first; the damage is told last, where it is seen.
     if contents.problems:
         raise AssayError("; ".join(contents.problems))
+
+
+def _check_workloads(
+    names: Iterable[str], results: Iterable[Result], registry: Registry, problems: Iterable[str]
+) -> None:
+    """Refuse a name that nothing is shown of: empty output would look like an empty store."""
+    known = dict.fromkeys(result.case.workload for result in results)
+    for name in names:
+        if name in known:
+            continue
+        if known and name not in registry.workloads:
+            raise unknown("workload", name, known)
+        there = f"there are results of {', '.join(known)}" if known else "there is no result"
+        raise AssayError("; ".join([f"no result of workload {name!r}", there, *problems]))

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from harness import config, thinning, units
+from harness.commands.group import HelpfulGroup
+from harness.printable import printable
 
 
-@click.group(name="store")
+@click.group(name="store", cls=HelpfulGroup)
 def store() -> None:
     """Look after the results folder."""
 
@@ -34,4 +36,4 @@ def prune(results: Path | None, older_than: str, keep: int, dry_run: bool) -> No
     verb = "would thin" if dry_run else "thinned"
     click.echo(f"{verb} {report.results} of {report.seen} results, {report.samples} samples fewer")
     for problem in report.problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(printable(f"warning: {problem}"), err=True)

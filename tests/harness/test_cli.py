@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,6 +137,21 @@ def test_input_that_a_worker_rejects_is_one_line_and_status_2(assay: Assay) -> N
         (("run", "--suite", "nightly"), "unknown suite 'nightly'; none is registered"),
         (("run", "--config", "no.toml"), "cannot read no.toml"),
         (("run", "--flavour"), "No such option"),
+        (("run", "--seed", "-1"), "Invalid value for '--seed'"),
+        (("run", "--seed", str(1 << 63)), "Invalid value for '--seed'"),
+        (("run", "--pin", "9" * 5000), "'9999999999999999999999999999999999999999...' is not a"),
+        (("run", "--budget", "9" * 400), "'9999999999999999999999999999999999999999...' is not a"),
+        (("run", "--memory-limit", "9" * 400), "'99999999999999999999999999999999999999"),
+        (("run", "-w", "msrep", "-p", "matrix=~nosuchuser/x"), "no file or folder '~nosuchuser/x"),
+        (("run", "-w", "msrep", "-p", f"matrix={'n' * 300}"), "no file or folder 'nnnnn"),
+        (("run", "-p", "matrix=caf\udce9.mtx"), r"-p 'matrix=caf\udce9.mtx' is not UTF-8"),
+        (("run", "-w", "a\x1b]0;b\x07"), r"unknown workload 'a\x1b]0;b\x07'; "),
+        (("show", "--run", "caf\udce9"), r"no run 'caf\udce9' in results"),
+        (("show", "--results", "a\x1b[2Jb"), "no run 'latest' in a?[2Jb; it holds no run"),
+        (
+            ("data", "fetch", "gowalla", "--folder", "/proc/nope"),
+            "cannot write to /proc/nope/gowalla: No such file or directory",
+        ),
         (("show",), "no run 'latest' in results; it holds no run"),
         (("show", "--run", "x"), "no run 'x' in results"),
         (("data", "fetch", "gowala"), "unknown data set 'gowala'; did you mean gowalla?"),
@@ -188,3 +205,154 @@ def test_prune_says_what_it_did(assay: Assay) -> None:
     assay("run", *FAKE, "--variant", "exact")
     answer = assay("store", "prune", "--older-than", "1ms", "--dry-run")
     assert answer.stdout.startswith("would thin 0 of 1 results")
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",), ("store",)])
+def test_without_a_subcommand_the_help_is_printed_as_it_is_with_status_2(
+    assay: Assay, arguments: tuple[str, ...]
+) -> None:
+    answer = assay(*arguments)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr == assay(*arguments, "--help").stdout
+    assert len(answer.stderr.splitlines()) > 5
+
+
+def test_show_names_a_workload_that_has_no_result(assay: Assay) -> None:
+    assay("run", *FAKE, "--variant", "exact")
+    for arguments, message in (
+        (("-w", "fkae"), "unknown workload 'fkae'; did you mean fake?"),
+        (("-w", "fake", "-w", "heat"), "no result of workload 'heat'; there are results of fake"),
+        (("--all", "-w", "heat", "--json"), "no result of workload 'heat'; there are results of"),
+        (
+            ("--all", "--results", "none", "-w", "x"),
+            "no result of workload 'x'; there is no result",
+        ),
+    ):
+        answer = assay("show", *arguments)
+        assert answer.returncode == 2
+        assert answer.stdout == ""
+        assert one_line(answer.stderr).startswith(f"assay: {message}")
+
+
+def test_show_does_not_hide_damage_behind_a_workload_that_is_not_there(
+    assay: Assay, tmp_path: Path
+) -> None:
+    assay("run", *FAKE, "--variant", "exact")
+    [path] = (tmp_path / "results").glob("*/*-0.json")
+    path.write_text("{")
+    answer = assay("show", "-w", "fake")
+    assert answer.returncode == 2
+    assert "no result of workload 'fake'; there is no result; " in one_line(answer.stderr)
+    assert "is damaged" in answer.stderr
+
+
+def register(folder: Path, module: str, source: str, points: str) -> None:
+    """Make a module on PYTHONPATH a plug-in of its own."""
+    (folder / f"{module}.py").write_text(source)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+
+
+def test_broken_plug_ins_are_named_and_the_others_are_listed(
+    assay: Assay, plugin_folder: Path
+) -> None:
+    source = """
+class Broken:
+    name = "broken"
+    def __getattr__(self, name):
+        raise ValueError("asked for \x1b[2J")
+    def datasets(self):
+        raise ValueError("no data today")
+    def unavailable(self):
+        raise ValueError("no device today")
+BROKEN = Broken()
+"""
+    register(
+        plugin_folder,
+        "broken",
+        source,
+        "[assay.workloads]\nbroken = broken:BROKEN\nabsent = no_such_module:X\n"
+        "[assay.backends]\nbroken = broken:BROKEN\n",
+    )
+    listed = assay("list")
+    assert listed.returncode == 2
+    assert "msrep" in listed.stdout
+    assert "workload 'broken' raised ValueError: asked for ?[2J; repair" in one_line(listed.stderr)
+    assert "workload 'absent' does not load" in listed.stderr
+    data = assay("data", "list", "--json")
+    assert data.returncode == 0
+    assert "gowalla" in {row["name"] for row in json.loads(data.stdout)}
+    assert [line.partition(" does")[0] for line in data.stderr.splitlines()] == [
+        "warning: workload 'absent'",
+        "warning: workload 'broken': ValueError('no data today')",
+    ]
+    devices = assay("devices")
+    assert devices.returncode == 0
+    assert "broken: raised ValueError: no device today; repair" in devices.stdout
+    assert "fake: available" in devices.stdout
+
+
+@pytest.fixture
+def steered(plugin_folder: Path) -> tuple[str, ...]:
+    """Arguments that run two variants whose names would steer a terminal; one is skipped."""
+    source = """
+from harness.records import Variant
+def hostile(name, need):
+    return Variant(f"\x1b]0;{name}\x07[/x]", "harness.testing.fakes:VirtualClock", False, need)
+RUNS = hostile("runs", frozenset())
+SKIPPED = hostile("skipped", frozenset({"\x1b[2Junicorn"}))
+"""
+    register(
+        plugin_folder,
+        "steering",
+        source,
+        "[assay.variants]\nfake/runs = steering:RUNS\nfake/skipped = steering:SKIPPED\n",
+    )
+    names = (f"\x1b]0;{name}\x07[/x]" for name in ("runs", "skipped"))
+    return (*FAKE, *(part for name in names for part in ("--variant", name)))
+
+
+def test_names_and_reasons_cannot_steer_the_terminal(
+    assay: Assay, steered: tuple[str, ...]
+) -> None:
+    answers = [
+        assay("list"),
+        assay("run", *steered, "--dry-run"),
+        assay("run", *steered),
+        assay("show"),
+        assay("show", "--markdown"),
+        assay("show", "--csv"),
+    ]
+    for answer in answers:
+        assert answer.returncode == 0, answer.stderr
+        assert "?]0;runs?" in answer.stdout.replace("\\", "")
+        said = answer.stdout + answer.stderr
+        assert said.replace("\n", "").isprintable(), answer.args
+
+
+def test_names_cannot_steer_the_terminal_through_the_progress_bar(
+    assay_program: str, steered: tuple[str, ...], plugin_folder: Path, tmp_path: Path
+) -> None:
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        [assay_program, "run", *steered],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(plugin_folder), "TERM": "xterm", "COLUMNS": "200"},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    ) as ran:
+        os.close(terminal)
+        said = b""
+        # The terminal's end is an error once the program has closed the other.
+        with contextlib.suppress(OSError):
+            while block := os.read(master, 1 << 16):
+                said += block
+    os.close(master)
+    assert ran.returncode == 0, said
+    assert b"?]0;runs?[/x]" in said
+    assert b"skipped: needs ?[2Junicorn" in said
+    assert b"\x1b]0;" not in said
+    assert b"\x07" not in said

@@ -32,7 +32,7 @@ def test_results_are_relative_to_the_file_and_suites_are_parsed(tmp_path: Path) 
         budget = "2h"
         memory_limit = "8G"
         precision = "1%"
-        params = {partitions = [1, 2]}
+        params = {partitions = [1, 2], mode = "warm", exact = true}
         """,
     )
     loaded = config.load(path)
@@ -43,7 +43,7 @@ def test_results_are_relative_to_the_file_and_suites_are_parsed(tmp_path: Path) 
         "budget": 7200.0,
         "memory_limit": 8 << 30,
         "precision": 0.01,
-        "params": {"partitions": [1, 2]},
+        "params": {"partitions": [1, 2], "mode": "warm", "exact": True},
     }
 
 
@@ -58,6 +58,19 @@ def test_results_are_relative_to_the_file_and_suites_are_parsed(tmp_path: Path) 
         ("suites = 3", "suites must be a table"),
         ("results = 3", "results must be a text"),
         ("results = ", "is not valid TOML"),
+        ('results = "a\\u0000b"', "results must be a text"),
+        ("[suites.n]\nworkloads = [1]", r"workloads must be a list of words, not \[1\]"),
+        ("[suites.n]\nvariants = [{}]", r"variants must be a list of words, not \[{}\]"),
+        ("[suites.n]\nthreads = 0", "threads must be from 1 to 9223372036854775807, not 0"),
+        ("[suites.n]\nseed = -1", "seed must be from 0 to 9223372036854775807, not -1"),
+        ("[suites.n]\nseed = 9223372036854775808", "seed must be from 0"),
+        ("[suites.n]\nparams = {a = {b = 1}}", "params.a must be a text, a number"),
+        ("[suites.n]\nparams = {a = [[1]]}", r"params.a must be .*, not \[\[1\]\]"),
+        ("[suites.n]\nparams = {a = 2026-01-01}", "params.a must be a text, a number"),
+        ("[suites.n]\nparams = {a = []}", r"params.a must be .* list of these, not \[\]"),
+        (f"suites = {'[' * 5000}", "assay.toml nests too deeply"),
+        (f"suites = {'9' * 5000}", "is not valid TOML"),
+        (f"#{'x' * (1 << 20)}", "assay.toml is over 1 MiB"),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -68,6 +81,15 @@ def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, message: str) 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"cannot read .*missing.toml: No such file"):
         config.load(tmp_path / "missing.toml")
+
+
+def test_a_folder_in_place_of_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assay.toml").mkdir()
+    with pytest.raises(AssayError, match=r"cannot read assay.toml: Is a directory"):
+        config.load()
 
 
 def test_an_unknown_suite_is_named_with_its_nearest(tmp_path: Path) -> None:

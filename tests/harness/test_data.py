@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         sent = {"/short": BODY[:-5], "/long": BODY * 2, "/changed": BODY[::-1]}
         body = sent.get(self.path, BODY)
+        if self.path == "/babble":
+            self.wfile.write(b"no HTTP at all\r\n\r\n")
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY) if self.path == "/short" else len(body)))
         self.end_headers()
@@ -76,6 +81,7 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
         ("long", "sent more than 10000 bytes"),
         ("changed", "has changed: sha256"),
         ("missing", "cannot fetch .*404"),
+        ("babble", "cannot fetch .*no HTTP at all.*; try again"),
     ],
 )
 def test_anything_but_the_whole_right_file_is_refused_and_leaves_nothing(
@@ -89,6 +95,35 @@ def test_anything_but_the_whole_right_file_is_refused_and_leaves_nothing(
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AssayError, match=r"cannot fetch http://127.0.0.1:1/x: .*; try again"):
         fetch(dataset("http://127.0.0.1:1/x"), tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["/proc/nope", "file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_one_line(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(AssayError, match=rf"^cannot write to {folder}/toy: .*; .* --folder$"):
+        fetch(dataset(f"{server}/train"), Path(folder))
+
+
+def test_a_full_disk_is_told_as_what_it_is_and_leaves_nothing(server: str, tmp_path: Path) -> None:
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(AssayError, match=r"cannot write to .*toy: File too large; free space"):
+            fetch(dataset(f"{server}/train"), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, former)
+    assert list((tmp_path / "toy").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "n" * 300, "a/" * 3000, "nul\0", "bytes\udce9"])
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AssayError, match=r"^no file or folder .*; looked at "):
+        find(name, {"ASSAY_DATA": str(tmp_path)})
 
 
 def test_a_name_is_a_path_or_a_path_below_the_data_folder(tmp_path: Path) -> None:

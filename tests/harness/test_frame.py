@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness import store
-from harness.frame import results_frame
+from harness.frame import UnreadableWarning, results_frame
 from harness.records import Case, Measurement, Outcome, Result, Status, Work
 
 CASE = Case("w", "1", "v", "cpu", {"n": 3, "mode": "plain"})
@@ -42,6 +45,20 @@ def test_every_sample_is_a_row_and_failures_stay_visible(tmp_path: Path) -> None
     assert math.isnan(frame[frame["quantity"] == "energy"]["value"].item())
     assert frame[frame["outcome"] == "crashed"]["reason"].tolist() == ["SIGSEGV"]
     assert str(time["started_at"].iloc[0]) == "1970-01-01 00:00:01+00:00"
+
+
+def test_what_cannot_be_read_is_warned_of_and_the_rest_is_there(tmp_path: Path) -> None:
+    other = replace(CASE, variant="other")
+    with store.open_run(
+        tmp_path, [CASE, other], fingerprint="f", settings={}, environment={}
+    ) as run:
+        run.append(Result(case=CASE, outcome=Outcome.CRASHED))
+        run.append(Result(case=other, outcome=Outcome.CRASHED)).write_text("{")
+    with pytest.warns(UnreadableWarning, match="is damaged") as caught:
+        frame = results_frame(tmp_path)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert frame["variant"].tolist() == ["v"]
 
 
 def test_an_empty_store_is_an_empty_frame_with_the_columns(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -60,12 +61,13 @@ def test_a_stored_result_reads_back_equal(tmp_path: Path) -> None:
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+measured = st.just(0.0) | st.floats(1e-24, 1e18) | st.floats(-1e18, -1e-24)
 text = st.text(max_size=20)
 
 
 @given(
     params=st.dictionaries(text, st.one_of(st.booleans(), st.integers(-9, 9), finite, text)),
-    values=st.lists(finite, max_size=5),
+    values=st.lists(measured, max_size=5),
     reason=text,
 )
 @settings(max_examples=60, deadline=None)
@@ -158,11 +160,37 @@ def test_a_half_written_record_is_set_aside_with_a_message(tmp_path: Path) -> No
 
 
 def test_a_start_that_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / ".start-20260101T000000Z-dead").mkdir()
-    (tmp_path / ".start-20260101T000000Z-dead" / "lock").touch()
+    killed = tmp_path / ".start-20260101T000000Z-dead"
+    killed.mkdir()
+    (killed / "lock").touch()
+    os.utime(killed, (0, 0))
     with open_run(tmp_path):
         pass
     assert not list(tmp_path.glob(".start-*"))
+
+
+def test_a_start_that_has_not_locked_itself_yet_is_left_alone(tmp_path: Path) -> None:
+    young = tmp_path / ".start-20260101T000000Z-young"
+    young.mkdir()
+    with open_run(tmp_path):
+        pass
+    assert young.is_dir()
+    assert list(young.iterdir()) == []
+
+
+def test_a_stray_file_or_link_named_like_a_start_blocks_no_run(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    root = tmp_path / "results"
+    root.mkdir()
+    (root / ".start-file").touch()
+    (root / ".start-link").symlink_to(outside)
+    for stray in root.iterdir():
+        os.utime(stray, (0, 0), follow_symlinks=False)
+    with open_run(root) as run:
+        run.append(result_of(CASES[0]))
+    assert len(store.read_results(root)) == 1
+    assert list(outside.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -279,15 +307,63 @@ def test_a_missing_folder_holds_nothing_and_an_unknown_run_is_named(tmp_path: Pa
         store.read(tmp_path, "x")
 
 
-def test_the_latest_run_is_the_last_one_started(tmp_path: Path) -> None:
+def test_the_latest_run_is_the_one_with_the_newest_result(tmp_path: Path) -> None:
     with open_run(tmp_path) as run:
-        run.append(result_of(CASES[0], 1.0))
-        run.finish()
-    (tmp_path / run.header.id).rename(tmp_path / "20200101T000000Z-00000000")
-    with open_run(tmp_path) as later:
-        later.append(result_of(CASES[0], 2.0))
+        run.append(replace(result_of(CASES[0], 1.0), started_at=1000.0))
+    older = tmp_path / "20200101T000000Z-00000000"
+    (tmp_path / run.header.id).rename(older)
+    with open_run(tmp_path, fingerprint="other") as later:
+        later.append(replace(result_of(CASES[0], 2.0), started_at=2000.0))
     [stored] = store.read(tmp_path, "latest").results
     assert stored.run == later.header.id
+    with open_run(tmp_path) as resumed:
+        assert resumed.resumed
+        resumed.append(replace(result_of(CASES[1], 3.0), started_at=3000.0))
+    assert {stored.run for stored in store.read(tmp_path, "latest").results} == {older.name}
+    with pytest.raises(AssayError, match=f"the latest is {older.name}"):
+        store.read(tmp_path, "x")
+
+
+def test_of_runs_without_a_dated_result_the_last_name_is_the_latest(tmp_path: Path) -> None:
+    for name, started_at in (("20200101T000000Z-00000000", 1e300), ("20210101T000000Z-0", 0.0)):
+        with open_run(tmp_path, fingerprint=name) as run:
+            run.append(replace(result_of(CASES[0]), started_at=started_at))
+        (tmp_path / run.header.id).rename(tmp_path / name)
+    [stored] = store.read(tmp_path, "latest").results
+    assert stored.run == "20210101T000000Z-0"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_run_that_may_not_be_read_is_told_and_the_others_are_read(
+    tmp_path: Path, mode: int
+) -> None:
+    with open_run(tmp_path) as run:
+        run.append(result_of(CASES[0]))
+    with open_run(tmp_path, fingerprint="other") as closed:
+        closed.append(result_of(CASES[1]))
+    code = """
+import json, os, sys
+from pathlib import Path
+from harness import store
+if os.geteuid() == 0:
+    os.seteuid(65534)
+found = [store.read(Path(), run) for run in (None, "latest", sys.argv[1])]
+print(json.dumps([[len(one.results), list(one.problems)] for one in found]))
+"""
+    tmp_path.chmod(0o755)  # for another user, who comes in by the current folder
+    (tmp_path / closed.header.id).chmod(mode)
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", code, closed.header.id],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        (tmp_path / closed.header.id).chmod(0o755)
+    line = f"{closed.header.id} cannot be read (Permission denied); check its permissions"
+    assert json.loads(answer.stdout) == [[1, [line]], [1, [line]], [0, [line]]]
 
 
 def test_equal_values_have_equal_fingerprints_whatever_their_order() -> None:

@@ -79,6 +79,20 @@ def test_markdown_is_escaped_for_a_pull_request() -> None:
     assert "| variant |" in text
 
 
+def test_what_would_steer_a_terminal_is_replaced_in_every_form() -> None:
+    steering = "\x1b]0;title\x07"
+    skipped = Result(
+        case=replace(CASE, workload=f"w{steering}", variant=f"v{steering}", params={"p": steering}),
+        outcome=Outcome.SKIPPED,
+        reason=f"no device{steering}\nsecond line",
+    )
+    found = rows([skipped, replace(skipped, case=replace(CASE, variant=steering))], [])
+    for text in (printed(found), as_markdown(found), as_csv(found)):
+        assert "?]0;title?" in text.replace("\\", "")
+        assert text.replace("\n", "").isprintable()
+    assert "no device?]0;title? second line" in printed(found)
+
+
 def test_csv_has_unrounded_numbers_under_one_header() -> None:
     skipped = Result(case=CASE, outcome=Outcome.SKIPPED, reason="no device")
     lines = list(csv.DictReader(io.StringIO(as_csv(rows([result_of("a", 1 / 3), skipped], [])))))

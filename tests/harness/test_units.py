@@ -16,7 +16,9 @@ def test_durations_are_read_in_seconds(text: str, seconds: float) -> None:
     assert units.parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "-1s", "0", "ten", "5 parsecs", "nan", "1e9", "inf"])
+@pytest.mark.parametrize(
+    "text", ["", "-1s", "0", "ten", "5 parsecs", "nan", "1e9", "inf", "9" * 400, "36501d"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(AssayError, match="is not a duration such as"):
         units.parse_duration(text)
@@ -26,6 +28,19 @@ def test_bytes_have_binary_prefixes() -> None:
     assert units.parse_bytes("512M") == 512 << 20
     assert units.parse_bytes("1.5GiB") == 3 << 29
     assert units.parse_bytes("4096") == 4096
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.5", "8 parsecs", "9" * 400, "8589934592G"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(AssayError, match="is not a size such as"):
+        units.parse_bytes(text)
+
+
+def test_a_wrong_value_of_any_length_is_told_in_one_short_line() -> None:
+    for parse in (units.parse_duration, units.parse_bytes, units.parse_share, units.parse_cpus):
+        with pytest.raises(AssayError) as caught:
+            parse("9" * 5000)
+        assert len(str(caught.value)) < 100
 
 
 def test_shares_are_percent_or_fractions() -> None:
@@ -39,7 +54,7 @@ def test_cpu_lists_are_numbers_and_ranges() -> None:
     assert units.parse_cpus("0,2-4,3") == (0, 2, 3, 4)
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-", "0,,1", "0-999999999999"])
+@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-", "0,,1", "0-999999999999", "9" * 5000])
 def test_what_is_no_cpu_list_is_refused(text: str) -> None:
     with pytest.raises(AssayError, match="is not a list of CPUs"):
         units.parse_cpus(text)

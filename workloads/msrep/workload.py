@@ -49,7 +49,7 @@ _PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
 
 _SIZES: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
-        "ci": {"stencil27": 32**3, "rmat": 1 << 16},
+        "ci": {"stencil27": 32**3, "rmat": 1 << 15},
         "small": {"stencil27": 64**3, "rmat": 1 << 18, "road": 1000**2, "outlier": 500_000},
         "medium": {"stencil27": 110**3, "rmat": 1 << 21, "road": 2900**2, "outlier": 4_000_000},
         "paper": {"stencil27": 220**3, "rmat": 1 << 23, "road": 4900**2, "outlier": 20_000_000},

@@ -128,6 +128,7 @@ def test_a_variant_is_verified_on_the_cases_of_ci(each: Variant) -> None:
         state = prepared(each.name, WORKLOAD.check({**case, "partitions": 0}), seed=11)
         verdict = WORKLOAD.verify(state)
         assert verdict.passed, verdict
+        assert verdict.error is not None
         assert 0 < verdict.error <= verdict.tolerance == 1.0
 
 
