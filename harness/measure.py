@@ -80,8 +80,11 @@ def measure(
     if reason is not None:
         return unavailable(meter, reason)
     try:
-        _warm_up(steps, timer, sampling.warm_up_s)
-        count, window_s = steps_to_fill(steps, timer, meter.min_window_s)
+        window_s = _warm_up(steps, timer, sampling.warm_up_s)
+        count = 1
+        # A sample with a reset is one step, which may take minutes: nothing is spent on sizing it.
+        if steps.reset is None:
+            count, window_s = steps_to_fill(steps, timer, meter.min_window_s)
         samples = _sample(steps, meter, count, sampling, now)
     except MeterError as error:
         return unavailable(meter, str(error))
@@ -130,21 +133,24 @@ def steps_to_fill(steps: Steps, timer: Meter, min_window_s: float) -> tuple[int,
     count = 1
     while True:
         window_s = _window(steps, timer, count)
-        if min_window_s <= window_s < _SHORT_S and steps.reset is None:
+        if min_window_s <= window_s < _SHORT_S:
             # A short window may have been filled by a preemption: the faster of two counts.
             window_s = min(window_s, _window(steps, timer, count))
-        if window_s >= min_window_s or steps.reset is not None or count >= MAX_STEPS_PER_SAMPLE:
+        if window_s >= min_window_s or count >= MAX_STEPS_PER_SAMPLE:
             return count, window_s
         # At most tenfold a round: a first window may hold one slow step that is not typical.
         needed = count * min_window_s / window_s if window_s > 0 else math.inf
         count = min(max(count + 1, math.ceil(min(needed, count * 10))), MAX_STEPS_PER_SAMPLE)
 
 
-def _warm_up(steps: Steps, timer: Meter, warm_up_s: float) -> None:
-    spent_s = 0.0
-    while spent_s <= warm_up_s:
+def _warm_up(steps: Steps, timer: Meter, warm_up_s: float) -> float:
+    """Run single steps for `warm_up_s`; return how long the last one took in s, 0 without any."""
+    spent_s = step_s = 0.0
+    while spent_s < warm_up_s:
+        step_s = _window(steps, timer, 1)
         # The least a window can count, so that a timer that reads 0 still ends the warm-up.
-        spent_s += max(_window(steps, timer, 1), warm_up_s / 10_000, 1e-9)
+        spent_s += max(step_s, warm_up_s / 10_000)
+    return step_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,16 +99,17 @@ def sheets(rows: Sequence[Row]) -> list[Sheet]:
 def _sheet(rows: Sequence[Row]) -> Sheet:
     case = rows[0].result.case
     constant, varying = _split_params(rows)
+    backends = list(dict.fromkeys(row.result.case.backend for row in rows))
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("variant", lambda row: row.result.case.variant),
-        ("backend", lambda row: row.result.case.backend),
+        *([("backend", _backend_cell)] if len(backends) > 1 else []),
         *((name, _param_cell(name)) for name in varying),
         (f"time per {_item(rows)}", lambda row: _headline(row)),
         ("peak memory", lambda row: _cell(row.peak_memory, units.format_bytes)),
         ("energy", lambda row: _cell(row.energy, lambda value: units.format_si(value, "J"))),
         ("speed-up", _speedup_cell),
         ("rate", _rate_cell),
-        ("of ceiling", lambda row: "" if row.ceiling is None else f"{row.ceiling.share:.0%}"),
+        ("of ceiling", _ceiling_cell),
         ("quality", _quality_cell),
         ("flags", lambda row: " ".join(flags(row.result))),
     ]
@@ -117,9 +118,9 @@ def _sheet(rows: Sequence[Row]) -> Sheet:
         for name, cell in columns
         if name in ("variant", "energy") or any(cell(row) for row in rows)
     ]
-    fixed = " ".join(f"{name}={value}" for name, value in constant.items())
+    where = [", ".join(backends), *(f"{name}={value}" for name, value in constant.items())]
     return Sheet(
-        title=printable(f"{case.workload} (version {case.version})  {fixed}".rstrip()),
+        title=printable(f"{case.workload} (version {case.version}) on {' '.join(where)}"),
         columns=[printable(name) for name, _ in shown],
         cells=list(zip(*(map(printable, cells) for _, cells in shown), strict=True)),
         notes=[printable(note) for note in _notes(rows)],
@@ -131,6 +132,16 @@ def _split_params(rows: Sequence[Row]) -> tuple[dict[str, Scalar], list[str]]:
     values = {name: {str(row.params.get(name)) for row in rows} for name in names}
     constant = {name: rows[0].params[name] for name in names if len(values[name]) == 1}
     return constant, [name for name in names if name not in constant]
+
+
+def _backend_cell(row: Row) -> str:
+    return row.result.case.backend
+
+
+def _ceiling_cell(row: Row) -> str:
+    if row.ceiling is None:
+        return ""
+    return f"{row.ceiling.share:.0%}" if row.ceiling.share >= 0.1 else f"{row.ceiling.share:.1%}"
 
 
 def _param_cell(name: str) -> Callable[[Row], str]:

@@ -39,7 +39,7 @@ def printed(found: list[Row]) -> str:
 def test_the_table_shows_every_headline() -> None:
     text = printed(rows([result_of("slow", 2e-3), result_of("fast", 1e-3)], [("spmv", "slow")]))
     for part in (
-        "spmv (version 1)  matrix=road rows=10",
+        "spmv (version 1) on cpu matrix=road rows=10",
         "time per product",
         "2.00 ms +0.0/+0.0%",
         "1.00 MiB",
@@ -53,7 +53,7 @@ def test_the_table_shows_every_headline() -> None:
 
 def test_a_parameter_that_varies_is_a_column() -> None:
     text = printed(rows([result_of("slow", 1.0), result_of("slow", 1.0, matrix="rmat")], []))
-    assert "spmv (version 1)  rows=10" in text
+    assert "spmv (version 1) on cpu rows=10" in text
     assert "rmat" in text
 
 

@@ -71,8 +71,8 @@ _COSTS = {
 _READ_S = 1e-5
 """An interaction: reading or generating it, and ranking all items for its user, twice."""
 
-_TRAININGS = 10
-"""To verify, to warm up, to size, for the peak, and the six samples of time at least."""
+_TRAININGS = 9
+"""To verify, to warm up, for the peak, and the six samples of time at least."""
 
 
 @dataclass(frozen=True, slots=True)
