@@ -13,8 +13,6 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "docs"]
 
-CODE = ("harness", "backends", "workloads", "dashboards", "tests", "benchmarks", "noxfile.py")
-
 
 def install(session: nox.Session, *requirements: str) -> None:
     """Install through the constraints file; with --no-venv the caller's environment is used."""
@@ -34,6 +32,15 @@ def soak(session: nox.Session) -> None:
     """Run the long tests that CI does not: 50 kills and the like."""
     install(session, "-e", ".[torch,dashboards,dev]")
     session.run("pytest", "-m", "soak", *session.posargs)
+
+
+@nox.session
+def torchfree(session: nox.Session) -> None:
+    """Measure from a built package without torch: nothing but torch's own variants needs it."""
+    install(session, ".")
+    absent = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)"
+    session.run("python", "-c", absent)
+    session.run("assay", "run", "--results", f"{session.create_tmp()}/results")
 
 
 @nox.session

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
 
-from harness.protocols import Device, Meter
-from harness.records import Facts
+from backends._host_device import HostDevice
+from harness.host import read_cpu
+from harness.protocols import Device
 from workloads.heat import synthetic
 from workloads.heat.interactions import Interactions
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    name: str = "host"
-    index: int = 0
-
-    def torch_device(self) -> Any:
-        import torch
-
-        return torch.device("cpu")
-
-    def synchronize(self) -> None:
-        pass
-
-    def end_step(self) -> None:
-        pass
-
-    def meters(self) -> Sequence[Meter]:
-        return ()
-
-    def environment(self) -> Facts:
-        return {}
-
-
 @pytest.fixture
 def device() -> Device:
-    return Host()
+    return HostDevice("cpu", read_cpu())
 
 
 @pytest.fixture(scope="session")

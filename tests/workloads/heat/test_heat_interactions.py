@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -216,10 +215,7 @@ def test_the_digest_tells_different_interactions_apart(tmp_path: Path) -> None:
     assert len(first) == 16
 
 
-def test_gowalla_is_read_whole() -> None:
-    root = os.environ.get("ASSAY_DATA")
-    if root is None or not Path(root, "gowalla", "train.txt").is_file():
-        pytest.skip("ASSAY_DATA names no folder with gowalla")
-    found: Interactions = read(Path(root, "gowalla"))
+def test_gowalla_is_read_whole(data_folder: Path) -> None:
+    found: Interactions = read(data_folder / "gowalla")
     assert (found.users, found.items) == (29_858, 40_981)
     assert (found.train_items.size, found.test_items.size) == (810_128, 217_242)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -215,10 +214,9 @@ def test_gowalla_can_be_fetched() -> None:
         assert len(file.sha256) == 64
 
 
-def test_the_compiled_variant_learns_gowalla_with_the_default_parameters(device: Device) -> None:
-    root = os.environ.get("ASSAY_DATA")
-    if root is None or not Path(root, "gowalla", "train.txt").is_file():
-        pytest.skip("ASSAY_DATA names no folder with gowalla")
-    checked = WORKLOAD.check(params(data=str(Path(root, "gowalla"))))
+def test_the_compiled_variant_learns_gowalla_with_the_default_parameters(
+    device: Device, data_folder: Path
+) -> None:
+    checked = WORKLOAD.check(params(data=str(data_folder / "gowalla")))
     found = WORKLOAD.verify(WORKLOAD.prepare(device, NUMBA, checked, seed=0))
     assert found.passed, found.detail

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -239,11 +238,8 @@ def test_the_header_is_read_without_the_body(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["1138_bus.mtx", "qh768.mtx", "ani4.mtx"])
-def test_a_real_matrix_is_read_as_scipy_reads_it(name: str) -> None:
-    folder = os.environ.get("ASSAY_DATA")
-    if folder is None:
-        pytest.skip("ASSAY_DATA names no folder with real matrices")
-    path = Path(folder) / "matrices" / name
+def test_a_real_matrix_is_read_as_scipy_reads_it(name: str, data_folder: Path) -> None:
+    path = data_folder / "matrices" / name
     stored = scipy.io.mmread(path, spmatrix=False)
     assert isinstance(stored, scipy.sparse.coo_array)
     expected = stored.tocsr()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,8 @@ import scipy.sparse
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from backends._host_device import HostDevice
+from harness.host import read_cpu
 from harness.registry import resolve
 from workloads.msrep import WORKLOAD
 from workloads.msrep.generators import generate
@@ -18,27 +19,11 @@ NAMES = [variant.name for variant in WORKLOAD.variants]
 PARTITIONED = ["pcsr", "pcsc", "pcoo"]
 
 
-@dataclass(frozen=True)
-class CpuDevice:
-    """The members of a device that the variants use, on the host."""
-
-    name: str = "cpu"
-    index: int = 0
-
-    def torch_device(self) -> Any:
-        import torch
-
-        return torch.device("cpu")
-
-    def synchronize(self) -> None:
-        pass
-
-
 def prepared(name: str, matrix: scipy.sparse.csr_array, x: np.ndarray, partitions: int = 0) -> Any:
     variant = next(variant for variant in WORKLOAD.variants if variant.name == name)
     if "torch" in variant.packages:
         pytest.importorskip("torch", reason="torch is not installed")
-    return resolve(variant.run)(matrix, x, CpuDevice(), partitions)
+    return resolve(variant.run)(matrix, x, HostDevice("cpu", read_cpu()), partitions)
 
 
 def ratio(name: str, matrix: scipy.sparse.csr_array, seed: int, partitions: int = 0) -> float:

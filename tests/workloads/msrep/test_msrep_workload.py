@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends._host_device import HostDevice
 from harness import protocols
 from harness.errors import AssayError
+from harness.host import read_cpu
 from harness.protocols import SIZES
 from harness.records import Params, Variant
 from workloads.msrep import WORKLOAD
@@ -24,22 +25,6 @@ from workloads.msrep.workload import State
 
 ENTRY = "%%MatrixMarket matrix coordinate real general\n3 2 2\n1 2 1.5\n3 1 -2\n"
 SAMPLING_S = 1.5
-
-
-@dataclass(frozen=True)
-class CpuDevice:
-    """The members of a device that the workload uses, on the host."""
-
-    name: str = "cpu"
-    index: int = 0
-
-    def torch_device(self) -> Any:
-        import torch
-
-        return torch.device("cpu")
-
-    def synchronize(self) -> None:
-        pass
 
 
 @dataclass
@@ -73,7 +58,7 @@ def params(matrix: str = "rmat", rows: int = 1024, partitions: int = 0) -> Param
 def prepared(name: str, chosen: Params, seed: int = 0) -> State:
     if "torch" in variant(name).packages:
         pytest.importorskip("torch", reason="torch is not installed")
-    return WORKLOAD.prepare(CpuDevice(), variant(name), chosen, seed)  # type: ignore[arg-type]
+    return WORKLOAD.prepare(HostDevice("cpu", read_cpu()), variant(name), chosen, seed)
 
 
 def verdict_on_spoilt(state: State, spoil: Callable[[np.ndarray], None]) -> Any:
@@ -286,9 +271,8 @@ def test_a_file_longer_to_read_is_estimated_longer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [each.name for each in WORKLOAD.variants])
 @pytest.mark.parametrize("file", ["1138_bus.mtx", "qh768.mtx", "ani4.mtx"])
+@pytest.mark.usefixtures("data_folder")
 def test_a_real_matrix_named_below_the_data_folder_is_multiplied(name: str, file: str) -> None:
-    if "ASSAY_DATA" not in os.environ:
-        pytest.skip("ASSAY_DATA names no folder with real matrices")
     state = prepared(name, params(f"matrices/{file}", partitions=5))
     verdict = WORKLOAD.verify(state)
     assert verdict.passed, verdict
