@@ -71,6 +71,8 @@ def bench(session: nox.Session) -> None:
             raise
         failure = error
     session.run("assay", "publish")
+    folder = f"{os.path.relpath(session.bin)}/" if session.bin_paths else ""
+    session.log(f"to open the dashboard: {folder}assay preview")
     if failure is not None:
         raise failure
 

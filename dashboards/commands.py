@@ -34,8 +34,9 @@ def publish(results: Path | None, html: Path | None, repo: Path) -> None:
         f"published {_count(summary.results, 'result')} of {_count(len(summary.commits), 'commit')}"
         f" on {_count(len(summary.machines), 'machine')}"
     )
-    click.echo(f"open it with: assay preview --html {report.index.parent}")
-    click.echo(report.index)
+    index = _from_here(report.index)
+    click.echo(f"open it with: assay preview --html {index.parent}")
+    click.echo(index)
 
 
 @click.command()
@@ -79,3 +80,9 @@ def current_versions() -> dict[str, str]:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _from_here(path: Path) -> Path:
+    """Return the path as it can be typed in the current folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

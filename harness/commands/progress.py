@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from harness import store, units
 from harness.plan import Plan, PlannedCase
 from harness.printable import printable
-from harness.records import Outcome, Result
+from harness.records import Outcome, Result, Scalar
 
 
 @contextmanager
@@ -44,6 +45,7 @@ class _Observer:
         self._bar = bar
         self._task: TaskID | None = None
         self._label = ""
+        self._labels = _labels(plan)
         if bar is not None:
             self._task = bar.add_task("", total=self._total, eta=self._eta())
 
@@ -60,7 +62,7 @@ class _Observer:
 
     def case_started(self, planned: PlannedCase) -> None:
         """Name the case."""
-        self._label = planned.case.label
+        self._label = self._labels[planned.case.key]
         self._show("")
 
     def phase(self, name: str) -> None:
@@ -78,7 +80,7 @@ class _Observer:
         plain = self._bar is None
         if plain or result.outcome is not Outcome.OK:
             self._print(
-                f"[{done}/{self._total}] {planned.case.label}: {result.outcome}{reason}"
+                f"[{done}/{self._total}] {self._labels[planned.case.key]}: {result.outcome}{reason}"
                 + (f" ({result.duration_s:.1f} s, ETA {self._eta()})" if plain else "")
             )
         self._show("")
@@ -102,3 +104,22 @@ class _Observer:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
             click.echo(line, err=True)
+
+
+def _labels(plan: Plan) -> dict[str, str]:
+    """Name each case by what tells it from the plan's others of its workload."""
+    values: dict[tuple[str, str], set[Scalar]] = {}
+    for planned in plan.cases:
+        for name, value in planned.case.params.items():
+            values.setdefault((planned.case.workload, name), set()).add(value)
+    return {
+        case.key: replace(
+            case,
+            params={
+                name: value
+                for name, value in case.params.items()
+                if len(values[case.workload, name]) > 1
+            },
+        ).label
+        for case in (planned.case for planned in plan.cases)
+    }

@@ -256,7 +256,7 @@ def test_an_empty_results_folder_is_refused(history_of: Any, tmp_path: Path) -> 
 
 
 def test_the_command_prints_the_page_and_what_was_left_out(
-    history_of: Any, measured: Make, stored: Store
+    history_of: Any, measured: Make, stored: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = history_of(2)
     root = stored(
@@ -273,6 +273,9 @@ def test_the_command_prints_the_page_and_what_was_left_out(
     assert "1 result left out: the checkout was dirty" in lines
     assert "published 2 results of 2 commits on 1 machine" in lines
     assert lines[-1] == str(history.folder / ".asv" / "html" / "index.html")
+    monkeypatch.chdir(history.folder)
+    there = CliRunner().invoke(commands.publish, ["--results", str(root)], catch_exceptions=False)
+    assert there.stdout.splitlines()[-1] == ".asv/html/index.html"
 
 
 def test_the_published_page_loads_nothing_from_the_network(
