@@ -5,7 +5,7 @@ import json
 import math
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,11 @@ import pytest
 from asv.benchmarks import Benchmarks
 from asv.config import Config
 from asv.results import Results, iter_results
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dashboards.asv_cell import CI_FLOOR, QUANTITIES, cell_of
+from dashboards.asv_cell import QUANTITIES, cell_of
 from dashboards.asv_export import MARKER, export
-from dashboards.asv_grid import MAX_SPREAD_CELLS, grid_of
-from dashboards.asv_names import inert, literal, safe_name
 from harness.errors import AssayError
-from harness.records import Case, Measurement, Outcome, Result, Status, Work
+from harness.records import Measurement, Outcome, Result, Status
 
 Make = Callable[..., Result]
 
@@ -152,67 +148,6 @@ def test_only_energy_that_was_read_is_exported(
     result = replace(measured(history, items=4.0), measurements=(energy,))
     value = cell_of(result, QUANTITIES[2]).value
     assert (value == 2.0) is exported
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300])
-def test_a_number_that_cannot_be_is_not_exported(history: Any, measured: Make, bad: float) -> None:
-    time = Measurement("time", "s", "process", "clock", values=(1.0, bad))
-    result = replace(measured(history), measurements=(time,))
-    cell = cell_of(result, QUANTITIES[0])
-    assert cell.value is not None
-    assert math.isnan(cell.value)
-    assert cell.samples == ()
-
-
-@pytest.mark.parametrize("items", [0.0, -1.0, math.nan])
-def test_a_value_per_no_items_is_not_exported(history: Any, measured: Make, items: float) -> None:
-    cell = cell_of(replace(measured(history), work=Work(items=items)), QUANTITIES[0])
-    assert cell.value is not None
-    assert math.isnan(cell.value)
-
-
-@given(
-    samples=st.lists(st.floats(1e-9, 1e6), min_size=2, max_size=30),
-)
-@settings(max_examples=50, deadline=None)
-def test_the_interval_holds_the_median_and_is_never_narrower_than_its_floor(
-    samples: list[float],
-) -> None:
-    time = Measurement("time", "s", "process", "clock", values=tuple(samples))
-    case = Case("heat", "1", "torch", "cpu", {})
-    cell = cell_of(Result(case, Outcome.OK, measurements=(time,)), QUANTITIES[0])
-    assert cell.value is not None
-    assert cell.stats is not None
-    low, high = cell.stats.ci_99_a, cell.stats.ci_99_b
-    assert low is not None
-    assert high is not None
-    assert math.isfinite(low)
-    assert math.isfinite(high)
-    assert low <= cell.value * (1 - CI_FLOOR)
-    assert high >= cell.value * (1 + CI_FLOOR)
-
-
-@pytest.mark.parametrize("count", [4, 12])
-def test_the_interval_covers_the_median_in_about_99_percent_of_all_cases(count: int) -> None:
-    generator = random.Random(5)
-    case = Case("heat", "1", "torch", "cpu", {})
-    covered = 0
-    for _ in range(1000):
-        values = tuple(generator.gauss(100.0, 10.0) for _ in range(count))
-        time = Measurement("time", "s", "process", "clock", values=values)
-        stats = cell_of(Result(case, Outcome.OK, measurements=(time,)), QUANTITIES[0]).stats
-        assert stats is not None
-        assert stats.ci_99_a is not None
-        assert stats.ci_99_b is not None
-        covered += stats.ci_99_a <= 100.0 <= stats.ci_99_b
-    # 99 % of 1000 with four standard deviations of the binomial to spare.
-    assert covered >= 977
-
-
-def test_one_sample_has_no_interval(history: Any, measured: Make) -> None:
-    stats = cell_of(measured(history, samples=1), QUANTITIES[0]).stats
-    assert stats is not None
-    assert (stats.repeat, stats.ci_99_a, stats.ci_99_b) == (1, None, None)
 
 
 def test_results_without_a_clean_commit_are_left_out_and_counted(
@@ -407,97 +342,6 @@ def test_hostile_names_stay_in_the_folder_and_load(
     assert Results.load(str(path), machine_name=path.parent.name).params == file.params
     assert "<" not in (tmp_path / "asv" / "benchmarks.json").read_text()
     assert not any(character in path.read_text() for character in "<&")
-
-
-@given(st.text(max_size=150), st.text(max_size=150))
-@settings(max_examples=100, deadline=None)
-def test_safe_names_are_safe_and_unlike_for_unlike_names(a: str, b: str) -> None:
-    for name in (safe_name(a), safe_name(b)):
-        assert name.replace(".", "").replace("-", "").replace("_", "").isalnum() or set(name) <= {
-            *"._-"
-        }
-        assert name.isascii()
-        assert 0 < len(name) <= 100
-        assert name not in (".", "..")
-        assert not name.startswith((".", "-"))
-    assert (safe_name(a) == safe_name(b)) == (a == b)
-
-
-@given(st.text() | st.integers() | st.floats(allow_nan=False) | st.booleans())
-@settings(max_examples=100, deadline=None)
-def test_a_literal_is_the_value_again_and_nothing_to_html(value: str | float | bool) -> None:
-    text = literal(value)
-    assert eval(text, {"inf": math.inf}) == value
-    assert not set(text) & set("<>&")
-
-
-@given(st.text())
-@settings(max_examples=100, deadline=None)
-def test_inert_text_is_one_short_line_without_markup(text: str) -> None:
-    line = inert(text)
-    assert len(line) <= 100
-    assert not set(line) & set("<>&\"'`\n\r\t")
-
-
-params = st.fixed_dictionaries(
-    {"rows": st.integers(0, 3) | st.floats(0, 2)},
-    optional={"kind": st.sampled_from(["a", "b"]), "fast": st.booleans()},
-)
-
-
-def cases_of(grids: Sequence[tuple[str, str, dict[str, Any], int]]) -> list[Case]:
-    return [Case("w", "1", variant, backend, own, seed) for variant, backend, own, seed in grids]
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from("vw"), st.sampled_from(["cpu", "arm"]), params, st.integers(0, 1)
-        ),
-        min_size=1,
-        max_size=20,
-    ),
-    st.randoms(),
-)
-@settings(max_examples=100, deadline=None)
-def test_unlike_cases_have_unlike_cells_and_their_order_does_not_matter(
-    drawn: list[tuple[str, str, dict[str, Any], int]], shuffler: random.Random
-) -> None:
-    cases = list({case.key: case for case in cases_of(drawn)}.values())
-    grid = grid_of(cases)
-    cells = {case.key: grid.index(case) for case in cases}
-    assert len(set(cells.values())) == len(cases)
-    assert all(0 <= cell < grid.size for cell in cells.values())
-    shuffler.shuffle(cases)
-    again = grid_of(cases)
-    assert again == grid
-    assert {case.key: again.index(case) for case in cases} == cells
-
-
-def test_a_product_of_mostly_empty_cells_becomes_one_axis() -> None:
-    cases = [
-        Case("w", "1", "v", "cpu", {f"p{i}": number if i == axis else 0 for i in range(4)})
-        for axis in range(4)
-        for number in range(1, 11)
-    ]
-    grid = grid_of(cases)
-    assert grid.names == ("backend", "variant", "parameters")
-    assert grid.size == len(cases) < MAX_SPREAD_CELLS
-    assert grid.values[2][:2] == ("'p0=0 p1=0 p2=0 p3=1'", "'p0=0 p1=0 p2=0 p3=2'")
-    assert sorted(grid.index(case) for case in cases) == list(range(len(cases)))
-
-
-def test_a_workloads_parameter_may_be_called_like_one_of_ours() -> None:
-    cases = [Case("w", "1", "v", "cpu", {"backend": value}) for value in ("inductor", "eager")]
-    grid = grid_of(cases)
-    assert grid.names == ("backend", "variant", "parameter backend")
-    assert [grid.index(case) for case in cases] == [1, 0]
-
-
-def test_more_combinations_than_a_dashboard_holds_are_refused() -> None:
-    cases = [Case("w", "1", f"v{i}", f"b{i}", {"n": i}) for i in range(40)]
-    with pytest.raises(AssayError, match="'w' has 64000 combinations"):
-        grid_of(cases)
 
 
 def test_no_number_but_nan_is_outside_json(tmp_path: Path, history: Any, measured: Make) -> None:
