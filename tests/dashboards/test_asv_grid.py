@@ -14,7 +14,6 @@ from dashboards.asv_grid import MAX_SPREAD_CELLS, grid_of
 from harness.errors import AssayError
 from harness.records import Case
 
-
 params = st.fixed_dictionaries(
     {"rows": st.integers(0, 3) | st.floats(0, 2)},
     optional={"kind": st.sampled_from(["a", "b"]), "fast": st.booleans()},
