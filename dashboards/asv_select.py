@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dashboards.asv_names import inert, safe_name
 from harness.environment import environment_name
-from harness.records import Result
+from harness.records import Outcome, Result
 
 DIRTY = "the checkout was dirty"
 NO_COMMIT = "no commit is known"
@@ -71,6 +71,9 @@ def select(results: Iterable[Result], versions: Mapping[str, str]) -> Selection:
             left_out[f"workload {inert(workload)} is at version {inert(current[workload])}"] += 1
             continue
         cases = shown.setdefault(_place(result), {})
+        if result.outcome is Outcome.SKIPPED and result.case.key in cases:
+            left_out[SUPERSEDED] += 1  # a case without its turn does not undo what was measured
+            continue
         left_out[SUPERSEDED] += result.case.key in cases
         cases.pop(result.case.key, None)
         cases[result.case.key] = result
@@ -112,6 +115,12 @@ def packages(result: Result) -> dict[str, str]:
     return {inert(str(name)): _fact(facts[name]) for name in sorted(facts) if facts[name]}
 
 
+def settings(result: Result) -> dict[str, object]:
+    """Return the settings that differ from the default, such as the number of threads."""
+    found = result.environment.get("settings")
+    return {str(name): found[name] for name in sorted(found)} if isinstance(found, Mapping) else {}
+
+
 def _age(result: Result) -> tuple[float, int, str, float]:
     return result.started_at, result.process, result.case.key, result.duration_s
 
@@ -135,7 +144,15 @@ def _place(result: Result) -> Place:
     return Place(
         safe_name(environment["machine"]),
         environment["commit"],
-        safe_name(environment_name({"python": python(result), "packages": packages(result)})),
+        safe_name(
+            environment_name(
+                {
+                    "python": python(result),
+                    "packages": packages(result),
+                    "settings": settings(result),
+                }
+            )
+        ),
     )
 
 

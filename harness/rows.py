@@ -81,7 +81,10 @@ def latest_of_each_case(results: Iterable[Result]) -> list[Result]:
     latest: dict[tuple[object, ...], Result] = {}
     for result in results:
         environment = result.environment
-        latest[environment.get("machine"), environment.get("id"), result.case.key] = result
+        place = (environment.get("machine"), environment.get("id"), result.case.key)
+        if result.outcome is Outcome.SKIPPED and place in latest:
+            continue  # a case without its turn does not undo what was measured
+        latest[place] = result
     return list(latest.values())
 
 

@@ -136,7 +136,7 @@ def run_plan(
 def _input_of(planned: PlannedCase) -> tuple[object, ...]:
     """What decides the input: another variant would reject the same file for the same reason."""
     case = planned.case
-    return (case.workload, tuple(case.params.items()), case.seed)
+    return (case.workload, tuple(case.params.items()), case.seed, case.backend, case.device_index)
 
 
 def _with_true_source(result: Result, modules: Sequence[str]) -> Result:

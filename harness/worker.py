@@ -59,12 +59,13 @@ def run_case(task: Task, enter: Callable[[str], None]) -> Result:
         return _measured(task, progress)
     # A workload may end in any way at all, sys.exit() included; each becomes a result.
     except BaseException as error:
-        bad_input = isinstance(error, AssayError)
+        # Only what a workload refuses to prepare is input; a device that does not open is no input.
+        bad_input = isinstance(error, AssayError) and progress.phase == "prepare"
         return Result(
             case=task.case,
             process=task.process,
             outcome=Outcome.OUT_OF_MEMORY if _is_out_of_memory(error) else Outcome.FAILED,
-            reason=str(error) if bad_input else _one_line(error),
+            reason=str(error) if isinstance(error, AssayError) else _one_line(error),
             phase=progress.phase,
             flags=(BAD_INPUT,) if bad_input else (),
             spans=progress.spans,

@@ -193,6 +193,28 @@ def test_the_latest_result_of_a_case_wins(tmp_path: Path, history: Any, measured
     assert summary.left_out == {"a newer result of the same case is there": 1}
 
 
+def test_a_skip_does_not_undo_what_was_measured(
+    tmp_path: Path, history: Any, measured: Make
+) -> None:
+    result = measured(history, seconds=1.0, items=1.0)
+    skipped = replace(
+        result, outcome=Outcome.SKIPPED, measurements=(), started_at=result.started_at + 1
+    )
+    export([result, skipped], tmp_path / "asv")
+    assert list(values_of(tmp_path / "asv", f"{result.case.workload}.time").values()) == [1.0]
+
+
+def test_other_settings_have_a_series_of_their_own(
+    tmp_path: Path, history: Any, measured: Make
+) -> None:
+    default = measured(history, seconds=1.0)
+    pinned = measured(history, seconds=2.0, facts={"settings": {"threads": 1}})
+    export([default, pinned], tmp_path / "asv")
+    names = {results.env_name for results in loaded(tmp_path / "asv")}
+    assert len(names) == 2
+    assert any(name.endswith("-threads1") for name in names)
+
+
 @pytest.mark.parametrize(("known", "seconds"), [({}, 4.0), ({"heat": "1"}, 8.0)])
 def test_results_of_another_version_of_the_workload_drop_out(
     tmp_path: Path, history: Any, measured: Make, known: dict[str, str], seconds: float

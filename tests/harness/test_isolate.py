@@ -174,6 +174,13 @@ class Backend(FakeBackend):
     def open(self, index):
         return NoStream()
 
+class Closed(FakeBackend):
+    def open(self, index):
+        from harness import AssayError
+        raise AssayError("the driver is too old; update it")
+
+CLOSED = Closed()
+
 WORKLOAD = Nasty()
 BACKEND = Backend()
 """
@@ -233,6 +240,13 @@ def test_a_ceiling_that_cannot_be_measured_loses_no_measurement(
     time_ = result.measurement("time")
     assert time_ is not None
     assert time_.values == (0.5, 0.5, 0.5)
+
+
+def test_a_device_that_does_not_open_is_no_bad_input(nasty: Callable[[str], Result]) -> None:
+    assert nasty("plain").outcome is Outcome.OK
+    result = run_isolated(replace(task_of("exact"), backend="nasty:CLOSED"), timeout_s=30.0, env={})
+    assert (result.outcome, result.flags) == (Outcome.FAILED, ())
+    assert result.reason == "the driver is too old; update it"
 
 
 def test_killing_the_parent_kills_the_worker(tmp_path: Path) -> None:

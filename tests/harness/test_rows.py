@@ -102,6 +102,12 @@ def test_a_result_without_measurements_has_nulls_not_zeros() -> None:
     assert one["reason"] == "no device"
 
 
+def test_a_skip_does_not_undo_what_was_measured() -> None:
+    measured = result_of("slow", 1.0)
+    skipped = replace(measured, outcome=Outcome.SKIPPED, measurements=())
+    assert latest_of_each_case([measured, skipped]) == [measured]
+
+
 def test_the_last_result_of_a_case_wins_within_its_environment() -> None:
     first, second = result_of("slow", 1.0), result_of("slow", 2.0)
     other = replace(first, environment={"id": "other"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.allocator import KEEP_FREED_MEMORY
 from harness.data import Dataset
 from harness.protocols import Device
 from harness.records import Case, Facts, Parameter, Params, Quality, Variant, Verification, Work
@@ -37,14 +38,6 @@ _VARIANTS = (
         packages=frozenset({"numba"}),
     ),
 )
-
-ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
-"""glibc keeps freed memory. By default it hands every large tensor back to the kernel and faults it
-in again page by page, each step: a cost of the default setting, not of torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,7 @@ class Heat:
 
     def worker_env(self, case: Case) -> Mapping[str, str]:
         """Return the allocator setting that torch runs at its best with."""
-        return ALLOCATOR if case.variant == "torch" else {}
+        return KEEP_FREED_MEMORY if case.variant == "torch" else {}
 
     def prepare(self, device: Device, variant: Variant, params: Params, seed: int) -> State:
         """Read or generate the interactions and put them on the device, with the initial factors.

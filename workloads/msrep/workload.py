@@ -9,9 +9,10 @@ from typing import cast
 
 import numpy as np
 
+from harness.allocator import KEEP_FREED_MEMORY
 from harness.errors import AssayError
 from harness.protocols import Device
-from harness.records import Facts, Parameter, Params, Variant, Verification, Work, verified
+from harness.records import Case, Facts, Parameter, Params, Variant, Verification, Work, verified
 from harness.registry import resolve
 from workloads.msrep import matrix_market
 from workloads.msrep.generators import GENERATORS, nearest_rows
@@ -102,6 +103,10 @@ class Msrep:
             rows = 0
             matrix_market.read_header(matrix_file(matrix))
         return {**params, "rows": rows}
+
+    def worker_env(self, case: Case) -> Mapping[str, str]:
+        """Return the allocator setting for the variants whose every product is a new array."""
+        return KEEP_FREED_MEMORY if case.variant in ("scipy", "torch") else {}
 
     def estimate_s(self, variant: Variant, params: Params) -> float:
         """Return what a worker takes besides sampling, in s, rounded up."""

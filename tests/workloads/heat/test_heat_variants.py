@@ -163,17 +163,26 @@ def test_a_kernel_with_a_slightly_wrong_loss_is_far_beyond_the_tolerance(wrong: 
     assert update_error_of(replace(right, settings=wrong), right, seed=0) > 1e-3
 
 
+def learnt(
+    loss_after: float = 0.5, recall: float = 0.3, popularity: float = 0.1, untrained: float = 0.01
+) -> Learning:
+    return Learning(1.0, loss_after, recall, popularity, untrained)
+
+
 @pytest.mark.parametrize(
     ("update_error", "learnt", "passed"),
     [
-        (1e-6, Learning(1.0, 0.5, recall=0.3, popularity_recall=0.1), True),
-        (1e-3, Learning(1.0, 0.5, recall=0.3, popularity_recall=0.1), False),
-        (1e-6, Learning(1.0, 0.96, recall=0.3, popularity_recall=0.1), False),
-        (1e-6, Learning(1.0, 0.5, recall=0.2, popularity_recall=0.1), False),
-        (1e-6, Learning(1.0, 0.5, recall=0.0, popularity_recall=0.0), False),
-        (float("nan"), Learning(1.0, 0.5, recall=0.3, popularity_recall=0.1), False),
-        (1e-6, Learning(1.0, float("nan"), recall=0.3, popularity_recall=0.1), False),
-        (1e-6, Learning(1.0, 0.5, recall=float("nan"), popularity_recall=0.1), False),
+        (1e-6, learnt(), True),
+        (1e-3, learnt(), False),
+        (1e-6, learnt(loss_after=0.96), False),
+        (1e-6, learnt(recall=0.2), False),
+        # Popularity so strong that no model is 2.5 times better: learning is told by the start.
+        (1e-6, learnt(recall=0.4, popularity=0.5, untrained=0.2), True),
+        (1e-6, learnt(recall=0.2, popularity=0.5, untrained=0.2), False),
+        (1e-6, learnt(recall=0.0, popularity=0.0), False),
+        (float("nan"), learnt(), False),
+        (1e-6, learnt(loss_after=float("nan")), False),
+        (1e-6, learnt(recall=float("nan")), False),
     ],
 )
 def test_each_part_alone_decides(update_error: float, learnt: Learning, passed: bool) -> None:
@@ -261,7 +270,7 @@ print(min(faults))
 )
 def test_the_allocator_setting_spares_torch_the_page_faults() -> None:
     pytest.importorskip("torch", reason="the torch variant needs torch")
-    from workloads.heat.workload import ALLOCATOR
+    from harness.allocator import KEEP_FREED_MEMORY as ALLOCATOR
 
     plain = {name: value for name, value in os.environ.items() if name not in ALLOCATOR}
     faults = [
