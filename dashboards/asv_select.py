@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from dashboards.asv_names import inert, safe_name
 from harness.environment import environment_name
-from harness.records import Outcome, Result
+from harness.records import Result
+from harness.rows import supersedes
 
 DIRTY = "the checkout was dirty"
 NO_COMMIT = "no commit is known"
@@ -71,12 +72,10 @@ def select(results: Iterable[Result], versions: Mapping[str, str]) -> Selection:
             left_out[f"workload {inert(workload)} is at version {inert(current[workload])}"] += 1
             continue
         cases = shown.setdefault(_place(result), {})
-        if result.outcome is Outcome.SKIPPED and result.case.key in cases:
-            left_out[SUPERSEDED] += 1  # a case without its turn does not undo what was measured
-            continue
         left_out[SUPERSEDED] += result.case.key in cases
-        cases.pop(result.case.key, None)
-        cases[result.case.key] = result
+        if supersedes(result, cases.get(result.case.key)):
+            cases.pop(result.case.key, None)
+            cases[result.case.key] = result
     left_out[OTHER_PROCESSOR] += _keep_one_processor(shown)
     return Selection(shown, current, +left_out)
 

@@ -10,7 +10,6 @@ from harness import data
 from harness.errors import AssayError
 from harness.plan import Plan
 from harness.records import Facts
-from harness.runtime import recorded_variables
 from harness.store import fingerprint
 
 
@@ -20,7 +19,8 @@ def of_run(plan: Plan, settings: Mapping[str, Any], environment: Facts) -> str:
     Args:
         plan: every case with its variant's import path, its sampling and its reason to be skipped.
         settings: how workers are started.
-        environment: host facts, with the digest of the sources and the commit.
+        environment: host facts with settings and library variables in their id, the digest of the
+            sources and the commit.
     """
     return fingerprint(
         [
@@ -35,7 +35,6 @@ def of_run(plan: Plan, settings: Mapping[str, Any], environment: Facts) -> str:
         ],
         dict(settings),
         {key: environment[key] for key in ("machine", "id", "source_digest", "commit", "dirty")},
-        recorded_variables(),
         sorted(_inputs(plan)),
     )
 

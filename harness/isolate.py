@@ -18,7 +18,8 @@ import msgspec
 
 from harness import limits
 from harness.records import Outcome, Result
-from harness.task import MAX_ANSWER_BYTES, Message, Task, decode_message, encode
+from harness.task import Message, Task, decode_message, encode
+from harness.validity import MAX_FILE_BYTES
 
 LOG_TAIL_BYTES = 8 << 10
 """Enough for the last screens of output; a worker that prints without end costs no more."""
@@ -142,7 +143,7 @@ class _Conversation:
         for line in later:
             self._take(bytes(self._pending))
             self._pending = bytearray(line)
-        if len(self._pending) > MAX_ANSWER_BYTES:
+        if len(self._pending) > MAX_FILE_BYTES:
             # No result is as large: something else writes here, and what it wrote is dropped.
             self._keep(b"[on the answer pipe] a line without end\n")
             self._pending.clear()

@@ -248,7 +248,7 @@ def _planned(
         ),
         variant=variant,
         sampling=Sampling(precision=selection.precision, budget_s=SAMPLING_S[selection.size]),
-        timeout_s=0.0,
+        timeout_s=TIMEOUT_S[selection.size],
         setup_s=setup_s,
         skip=_reason_to_skip(workload, variant, backend, params),
     )
@@ -274,7 +274,7 @@ def _reason_to_skip(
 
 
 def _with_timeout(planned: PlannedCase, selection: Selection) -> PlannedCase:
-    generous_s = max(TIMEOUT_S[selection.size], TIMEOUT_ESTIMATES * planned.estimate_s)
+    generous_s = max(planned.timeout_s, TIMEOUT_ESTIMATES * planned.estimate_s)
     return replace(planned, timeout_s=selection.timeout_s or generous_s)
 
 

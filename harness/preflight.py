@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.host import read_text
 from harness.printable import printable
 
 _LOAD_SHARE = 0.25
@@ -129,7 +130,7 @@ def _busy(processes: Sequence[Busy]) -> str | None:
 
 
 def _load(root: Path) -> str | None:
-    words = _text(root / "proc/loadavg").split()
+    words = (read_text(root / "proc/loadavg") or "").split()
     cpus = os.cpu_count() or 1
     if not words or float(words[0]) <= _LOAD_SHARE * cpus:
         return None
@@ -153,7 +154,7 @@ def _governor(root: Path) -> str | None:
 
 def _cpufreq(root: Path, name: str) -> Iterator[str]:
     for path in (root / "sys/devices/system/cpu").glob(f"cpu[0-9]*/cpufreq/{name}"):
-        if text := _text(path).strip():
+        if text := read_text(path):
             yield text
 
 
@@ -161,7 +162,7 @@ def _turbo(root: Path) -> str | None:
     cpu = root / "sys/devices/system/cpu"
     switches = {cpu / "intel_pstate/no_turbo": ("0", "1"), cpu / "cpufreq/boost": ("1", "0")}
     for switch, (on, off) in switches.items():
-        if _text(switch).strip() == on:
+        if read_text(switch) == on:
             return (
                 "turbo is on, so clocks depend on heat and on the other cores; for steadier "
                 f"numbers `echo {off} | sudo tee {switch}`"
@@ -171,7 +172,9 @@ def _turbo(root: Path) -> str | None:
 
 def _swap(root: Path) -> str | None:
     sizes = dict(
-        line.split(":", 1) for line in _text(root / "proc/meminfo").splitlines() if ":" in line
+        line.split(":", 1)
+        for line in (read_text(root / "proc/meminfo") or "").splitlines()
+        if ":" in line
     )
     try:
         total, free = (int(sizes[name].split()[0]) for name in ("SwapTotal", "SwapFree"))
@@ -188,17 +191,9 @@ def _swap(root: Path) -> str | None:
 def _battery(root: Path) -> str | None:
     for supply in sorted((root / "sys/class/power_supply").glob("*")):
         if (
-            _text(supply / "type").strip() == "Battery"
-            and _text(supply / "scope").strip() != "Device"  # a mouse's, not the machine's
-            and _text(supply / "status").strip() == "Discharging"
+            read_text(supply / "type") == "Battery"
+            and read_text(supply / "scope") != "Device"  # a mouse's, not the machine's
+            and read_text(supply / "status") == "Discharging"
         ):
             return "this machine runs on battery, which lowers its clocks; plug it in"
     return None
-
-
-def _text(path: Path) -> str:
-    """Return a file's text; none where the machine has no such file or does not let it be read."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

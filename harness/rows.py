@@ -82,10 +82,14 @@ def latest_of_each_case(results: Iterable[Result]) -> list[Result]:
     for result in results:
         environment = result.environment
         place = (environment.get("machine"), environment.get("id"), result.case.key)
-        if result.outcome is Outcome.SKIPPED and place in latest:
-            continue  # a case without its turn does not undo what was measured
-        latest[place] = result
+        if supersedes(result, latest.get(place)):
+            latest[place] = result
     return list(latest.values())
+
+
+def supersedes(later: Result, earlier: Result | None) -> bool:
+    """Return whether the later result stands for the case: a skip does not undo a measurement."""
+    return earlier is None or later.outcome is not Outcome.SKIPPED
 
 
 def as_json(row: Row) -> dict[str, Any]:

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness import limits, store
 from harness.environment import host_environment, source_digest, with_settings
 from harness.fingerprint import of_run, source_packages
 from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
-from harness.protocols import SetsWorkerEnv
-from harness.records import Facts, Outcome, Result
-from harness.registry import Registry
+from harness.protocols import SetsWorkerEnv, Workload
+from harness.records import Case, Facts, Outcome, Result
+from harness.registry import resolve
 from harness.runtime import recorded_variables
 from harness.task import BAD_INPUT, Task
 
@@ -68,7 +68,6 @@ class RunOutcome:
 
 
 def run_plan(
-    registry: Registry,
     plan: Plan,
     settings: Settings,
     root: Path,
@@ -80,7 +79,6 @@ def run_plan(
     """Measure every planned case that has no result yet and store each result at once.
 
     Args:
-        registry: where workloads and backends come from.
         plan: what to measure.
         settings: how workers are started.
         root: the results folder.
@@ -115,18 +113,19 @@ def run_plan(
         for planned in plan.cases:
             if run.has(planned.case):
                 continue
-            over = settings.budget_s is not None and time.monotonic() - started > settings.budget_s
-            if over and planned.skip is None:
-                planned = replace(planned, skip=OVER_BUDGET)
             observer.case_started(planned)
-            reason = rejected.get(_input_of(planned))
-            if reason is not None and planned.skip is None:
-                result = _not_run(planned, Outcome.FAILED, reason, environment, (BAD_INPUT,))
+            over = settings.budget_s is not None and time.monotonic() - started > settings.budget_s
+            skip = planned.skip or (OVER_BUDGET if over else None)
+            rejection = rejected.get(_input_of(planned))
+            if skip is not None:
+                result = _not_run(planned, Outcome.SKIPPED, skip, environment)
+            elif rejection is not None:
+                result = _not_run(planned, Outcome.FAILED, rejection, environment, (BAD_INPUT,))
             else:
-                result = _result(plan, registry, planned, settings, environment, observer.phase)
+                result = _run(plan, planned, settings, environment, observer.phase)
                 result = _with_true_source(result, modules)
-            if BAD_INPUT in result.flags:
-                rejected[_input_of(planned)] = result.reason
+                if BAD_INPUT in result.flags:
+                    rejected[_input_of(planned)] = result.reason
             run.append(result)
             observer.case_done(planned, result)
         run.finish()
@@ -166,17 +165,14 @@ def _not_run(
     )
 
 
-def _result(
+def _run(
     plan: Plan,
-    registry: Registry,
     planned: PlannedCase,
     settings: Settings,
     environment: Facts,
     on_phase: Callable[[str], None],
 ) -> Result:
     case = planned.case
-    if planned.skip is not None:
-        return _not_run(planned, Outcome.SKIPPED, planned.skip, environment)
     task = Task(
         case=case,
         backend=plan.backends[case.backend],
@@ -190,17 +186,16 @@ def _result(
     return run_isolated(
         task,
         timeout_s=planned.timeout_s,
-        env=_worker_env(registry, planned, settings),
+        env=_worker_env(resolve(task.workload), case, settings),
         on_phase=on_phase,
     )
 
 
-def _worker_env(registry: Registry, planned: PlannedCase, settings: Settings) -> Mapping[str, str]:
+def _worker_env(workload: Workload[Any], case: Case, settings: Settings) -> Mapping[str, str]:
     # A fixed hash seed: the order of sets must not differ from worker to worker.
     env = {"PYTHONHASHSEED": "0"}
     if settings.threads is not None:
         env |= limits.thread_environment(settings.threads)
-    workload = registry.workload(planned.case.workload)
     if isinstance(workload, SetsWorkerEnv):
-        env |= workload.worker_env(planned.case)
+        env |= workload.worker_env(case)
     return env

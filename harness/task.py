@@ -12,9 +12,6 @@ from harness.records import Case, Facts, Result, Variant
 BAD_INPUT = "bad_input"
 """Flag of a failed result whose reason is the user's to mend."""
 
-MAX_ANSWER_BYTES = 64 << 20
-"""As large as the largest result file that the store reads back."""
-
 
 @dataclass(frozen=True, slots=True)
 class Task:

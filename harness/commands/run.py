@@ -74,7 +74,6 @@ def run(**flags: Any) -> int:
     _warn(preflight.look())
     with progress_for(planned) as observer:
         outcome = session.run_plan(
-            registry,
             planned,
             settings,
             flags["results"] or settings_file.results,

@@ -54,7 +54,7 @@ def small_plan(fakes: Registry, *variants: str) -> Plan:
 
 def test_a_run_measures_every_case_and_is_finished(tmp_path: Path, fakes: Registry) -> None:
     planned = small_plan(fakes, "exact", "wrong", "needs-unicorn")
-    outcome = session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=Silent())
+    outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=Silent())
     assert [result.outcome for result in outcome.results] == [
         Outcome.OK,
         Outcome.FAILED,
@@ -68,13 +68,13 @@ def test_a_run_measures_every_case_and_is_finished(tmp_path: Path, fakes: Regist
 def test_an_interrupted_run_measures_only_what_is_missing(tmp_path: Path, fakes: Registry) -> None:
     planned = small_plan(fakes, "exact", "half", "chatters")
     with pytest.raises(KeyboardInterrupt):
-        session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=DiesAfter(2))
+        session.run_plan(planned, session.Settings(), tmp_path, observer=DiesAfter(2))
     observer = Silent()
-    outcome = session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=observer)
+    outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
     assert observer.ran == ["chatters"]
     assert len(outcome.results) == 3
     again = Silent()
-    session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=again)
+    session.run_plan(planned, session.Settings(), tmp_path, observer=again)
     assert len(again.ran) == 3
 
 
@@ -82,14 +82,14 @@ def test_an_interrupted_run_measures_only_what_is_missing(tmp_path: Path, fakes:
 def test_anything_else_starts_anew(tmp_path: Path, fakes: Registry, change: str) -> None:
     planned = small_plan(fakes, "exact", "half")
     with pytest.raises(KeyboardInterrupt):
-        session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=DiesAfter(1))
+        session.run_plan(planned, session.Settings(), tmp_path, observer=DiesAfter(1))
     settings = session.Settings(threads=1) if change == "settings" else session.Settings()
     if change == "plan":
         first, second = planned.cases
         sampling = replace(second.sampling, precision=0.5)
         planned = replace(planned, cases=(first, replace(second, sampling=sampling)))
     observer = Silent()
-    session.run_plan(fakes, planned, settings, tmp_path, observer=observer, force=change == "force")
+    session.run_plan(planned, settings, tmp_path, observer=observer, force=change == "force")
     assert observer.ran == ["exact", "half"]
 
 
@@ -98,13 +98,12 @@ def test_cases_after_the_budget_are_skipped_with_the_reason(
 ) -> None:
     planned = small_plan(fakes, "exact", "half")
     settings = session.Settings(budget_s=1e-9)
-    outcome = session.run_plan(fakes, planned, settings, tmp_path, observer=Silent())
+    outcome = session.run_plan(planned, settings, tmp_path, observer=Silent())
     assert {result.reason for result in outcome.results} == {session.OVER_BUDGET}
 
 
 def test_threads_reach_the_worker(tmp_path: Path, fakes: Registry) -> None:
     outcome = session.run_plan(
-        fakes,
         small_plan(fakes, "exact"),
         session.Settings(threads=1),
         tmp_path,
@@ -127,10 +126,10 @@ def test_an_input_that_changed_is_not_mixed_with_the_old_one(
     planned = replace(planned, cases=cases)
     root = tmp_path / "results"
     with pytest.raises(KeyboardInterrupt):
-        session.run_plan(fakes, planned, session.Settings(), root, observer=DiesAfter(1))
+        session.run_plan(planned, session.Settings(), root, observer=DiesAfter(1))
     source.write_text("changed")
     observer = Silent()
-    session.run_plan(fakes, planned, session.Settings(), root, observer=observer)
+    session.run_plan(planned, session.Settings(), root, observer=observer)
     assert observer.ran == ["exact", "half"]
 
 
@@ -141,10 +140,10 @@ def test_another_machine_or_library_setting_is_not_resumed(
     planned = small_plan(fakes, "exact", "half")
     monkeypatch.setenv(name, "1")
     with pytest.raises(KeyboardInterrupt):
-        session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=DiesAfter(1))
+        session.run_plan(planned, session.Settings(), tmp_path, observer=DiesAfter(1))
     monkeypatch.setenv(name, "2")
     observer = Silent()
-    session.run_plan(fakes, planned, session.Settings(), tmp_path, observer=observer)
+    session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
     assert observer.ran == ["exact", "half"]
 
 
@@ -162,7 +161,6 @@ def test_a_result_of_source_that_changed_during_the_run_is_dirty(
             module.write_text(module.read_text() + "# edited\n")
 
     outcome = session.run_plan(
-        registry,
         small_plan(registry, "exact", "half"),
         session.Settings(),
         tmp_path / "results",
@@ -180,7 +178,6 @@ def test_an_input_that_one_variant_rejects_is_not_tried_by_the_next(
     planned = small_plan(fakes, "rejects-input", "exact")
     order = sorted(planned.cases, key=lambda one: one.case.variant != "rejects-input")
     outcome = session.run_plan(
-        fakes,
         replace(planned, cases=tuple(order)),
         session.Settings(),
         tmp_path,
@@ -195,7 +192,7 @@ def test_an_input_that_one_variant_rejects_is_not_tried_by_the_next(
 def test_other_settings_are_another_environment(tmp_path: Path, fakes: Registry) -> None:
     planned = small_plan(fakes, "needs-unicorn")
     default, pinned = (
-        session.run_plan(fakes, planned, settings, tmp_path, observer=Silent()).results[0]
+        session.run_plan(planned, settings, tmp_path, observer=Silent()).results[0]
         for settings in (session.Settings(), session.Settings(threads=1))
     )
     assert default.environment["id"] != pinned.environment["id"]
