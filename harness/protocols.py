@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from harness.records import (
     Case,
+    Ceiling,
     Facts,
     Parameter,
     Params,
@@ -282,6 +283,24 @@ class MeasuresStream(Protocol):
 
     def stream_rates(self, size_bytes: int) -> Sequence[float]:
         """Read a buffer of about `size_bytes` end to end, warm, several times; return B/s each."""
+        ...
+
+
+@runtime_checkable
+class MeasuresCeilings(Protocol):
+    """For a `Device`. Default: results are held against no ceiling."""
+
+    def ceilings(self) -> Sequence[Ceiling]:
+        """Return the rates that nothing on this device exceeds, per cache level and dtype."""
+        ...
+
+
+@runtime_checkable
+class RunsCanary(Protocol):
+    """For a `Device`. Default: drift of the machine is not told from changes of the code."""
+
+    def canary(self) -> Sequence[float]:
+        """Run the fixed reference kernel several times, some ms each; return s each."""
         ...
 
 

@@ -159,6 +159,7 @@ class Status(StrEnum):
     INTEGRATED = "integrated"
     MODELLED = "modelled"
     UNAVAILABLE = "unavailable"
+    UNRESOLVABLE = "unresolvable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +172,11 @@ class Measurement:
         scope: what the meter saw: "process", "package", "device", ...
         meter: the meter's name.
         phase: the part of the case that was sampled; "steady" is after warm-up.
-        values: one value a sample, each per step; empty where unavailable. A peak is not divided.
+        values: one value a sample, each per step; empty where there is none to trust. A peak is not divided.
         steps_per_sample: how many steps one sample timed together.
         noise: one mapping a sample: what disturbed it, as deltas over the sample's window.
         status: how the values came about.
-        reason: why the quantity is unavailable, and the fix; empty otherwise.
+        reason: why the quantity is unavailable or unresolvable, and the fix; empty otherwise.
         flags: what a reader must know before trusting the values.
     """
 
@@ -190,6 +191,27 @@ class Measurement:
     status: Status = Status.MEASURED
     reason: str = ""
     flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The most that a device was seen to do of one kind, measured at the start of the run.
+
+    Attributes:
+        quantity: "memory_rate", "disk_rate" or "flop_rate".
+        level: where the data lie ("L2", "L3", "DRAM", "device", "disk"), or the dtype ("float32").
+        unit: "B/s" or "FLOP/s".
+        values: one rate a repetition.
+        size_bytes: how much data was read; None for a FLOP rate.
+        method: what was run ("numba read", "torch matmul").
+    """
+
+    quantity: str
+    level: str
+    unit: str
+    values: tuple[float, ...]
+    size_bytes: float | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +237,7 @@ class Result:
         spans: named phases of the worker in s (import, prepare, ...).
         counters: counts the workload keeps (bytes read, recompiles).
         inputs: facts about the input that was really used (rows, nnz, digest of a file).
+        ceilings: what bounds this case on its device, of those that the run measured.
         environment: what was true of the machine, the software and the commit.
         traceback: the tail of the Python traceback where there is one.
         log_tail: the end of what the worker printed.
@@ -234,6 +257,7 @@ class Result:
     spans: Mapping[str, float] = field(default_factory=dict)
     counters: Mapping[str, float] = field(default_factory=dict)
     inputs: Facts = field(default_factory=dict)
+    ceilings: tuple[Ceiling, ...] = ()
     environment: Facts = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     traceback: str = ""

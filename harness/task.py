@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from harness.errors import AssayError
 from harness.measure import Sampling
 from harness.records import Case, Facts, Result, Variant
+
+PROTOCOL = 1
+"""Of tasks and answers. Raised when an older worker or parent would misread; a new field that has a
+default does not: `assay ab` lets workers of other commits measure."""
 
 BAD_INPUT = "bad_input"
 """Flag of a failed result whose reason is the user's to mend."""
@@ -19,27 +24,30 @@ class Task:
 
     Attributes:
         case: what to measure.
+        sampling: when to stop.
         process: which repetition of the case this is.
-        backend: import path of the backend.
+        backend: import path of the backend; empty for the one that the worker itself has
+            registered under the case's name, and so for the next two.
         workload: import path of the workload.
         variant: the implementation.
-        sampling: when to stop.
         environment: host facts, taken once by the parent.
         pin: CPUs to start the worker on; empty for all.
         memory_limit_bytes: private memory the worker may use; None for no limit.
         parent_pid: whose death ends the worker.
+        protocol: the version that the parent speaks.
     """
 
     case: Case
-    backend: str
-    workload: str
-    variant: Variant
     sampling: Sampling
     process: int = 0
+    backend: str = ""
+    workload: str = ""
+    variant: Variant | None = None
     environment: Facts = field(default_factory=dict)
     pin: tuple[int, ...] = ()
     memory_limit_bytes: int | None = None
     parent_pid: int = 0
+    protocol: int = PROTOCOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +55,12 @@ class Message:
     """One line of a worker's answer: the phase it enters, or its result, which ends the answer.
 
     Attributes:
+        protocol: the version that the worker speaks, in every line.
         phase: the phase that begins.
         result: what came of the case.
     """
 
+    protocol: int = PROTOCOL
     phase: str = ""
     result: Result | None = None
 
