@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backends._host_canary import host_canary
 from harness.errors import AssayError
 from harness.host import AARCH64, HOST, X86_64, CpuInfo
 from harness.meters.host_memory import HostMemory
 from harness.meters.rapl import RaplEnergy
 from harness.meters.wall_clock import WallClock
 from harness.protocols import Meter
-from harness.records import Facts
+from harness.records import Ceiling, Facts
 
 EVERY_HOST = frozenset({"host", "fp64", "fp32", "sparse"})
 """Host code as such ("host"), and what NumPy, SciPy, numba and torch do on any 64-bit processor."""
@@ -83,12 +84,16 @@ class HostDevice:
         """Return wall time, peak memory of the process tree, and energy of the packages."""
         return (WallClock(), HostMemory(self.root), RaplEnergy(self.root))
 
-    def stream_rates(self, size_bytes: int) -> Sequence[float]:
-        """Return rates in B/s at which all threads read a warm buffer of about `size_bytes`."""
-        # numba is loaded here, in the worker, and never by planning.
-        from backends._stream import stream_rates
+    def ceilings(self) -> Sequence[Ceiling]:
+        """Return rates of memory per size and of arithmetic per dtype, with all threads."""
+        # numba is loaded here, in the probe, and never by planning.
+        from backends._host_ceilings import host_ceilings
 
-        return stream_rates(size_bytes)
+        return host_ceilings(self.cpu, self.root)
+
+    def canary(self) -> Sequence[float]:
+        """Return the times of a fixed kernel of one thread, s; see `host_canary`."""
+        return host_canary()
 
     def environment(self) -> Facts:
         """Return the kinds of core, and which of its features the loaded libraries use.

@@ -15,7 +15,7 @@ import pynvml
 from harness.errors import AssayError
 from harness.meters.cuda import CudaEventClock, DeviceMemory, NvmlEnergy, is_partitioned, nvml
 from harness.protocols import Meter
-from harness.records import Facts
+from harness.records import Ceiling, Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,18 @@ class CudaDevice:
     def meters(self) -> Sequence[Meter]:
         """Return time by events, peak memory by torch's allocator, energy by the driver."""
         return (CudaEventClock(self.index), DeviceMemory(self.index), NvmlEnergy(self.uuid))
+
+    def ceilings(self) -> Sequence[Ceiling]:
+        """Return rates of memory per size and of matrix products per dtype."""
+        from backends._cuda_ceilings import cuda_ceilings
+
+        return cuda_ceilings(self.index)
+
+    def canary(self) -> Sequence[float]:
+        """Return the times of a fixed kernel, s; see `cuda_canary`."""
+        from backends._cuda_ceilings import cuda_canary
+
+        return cuda_canary(self.index)
 
     def environment(self) -> Facts:
         """Return facts about the GPU and its driver; None where they cannot be read.

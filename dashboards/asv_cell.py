@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from harness.case_run import CaseRun
 from harness.records import Measurement, Outcome, Result, Status
+from harness.repetition import process_interval
 from harness.statistics import median_interval
 
 CONFIDENCE = 0.99
@@ -72,9 +74,10 @@ class Cell:
     """A value with its statistics and samples, or the reason there is none.
 
     Attributes:
-        value: the median; None where the case failed, NaN where it was skipped or not measured.
+        value: the headline; None where the case failed, NaN where it was skipped or not measured.
         stats: None without a value.
-        samples: every sample, in the order in which they were taken.
+        samples: the median of each process, which alone are independent; of one process, its
+            samples.
     """
 
     value: float | None
@@ -86,21 +89,30 @@ FAILED = Cell(None)
 ABSENT = Cell(math.nan)
 
 
-def cell_of(result: Result, quantity: Quantity) -> Cell:
-    """Return what asv is told of a quantity of a result."""
-    if result.outcome not in (Outcome.OK, Outcome.SKIPPED):
+def cell_of(one: CaseRun, quantity: Quantity) -> Cell:
+    """Return what asv is told of a quantity of a case."""
+    if one.outcome not in (Outcome.OK, Outcome.SKIPPED):
         return FAILED
-    measurement, samples = steady(result, quantity), samples_of(result, quantity)
-    if measurement is None or not samples:
+    measurement, groups = steady(one.result, quantity), groups_of(one, quantity)
+    if measurement is None or not groups:
         return ABSENT
-    low, high = _interval(samples)
-    q_25, median, q_75 = (float(q) for q in np.quantile(samples, [0.25, 0.5, 0.75]))
+    samples = groups[0] if len(groups) == 1 else tuple(float(np.median(g)) for g in groups)
+    q_25, value, q_75 = (float(q) for q in np.quantile(samples, [0.25, 0.5, 0.75]))
+    if len(groups) > 1 and min(samples) > 0:
+        interval = process_interval(groups, CONFIDENCE)
+        value, low, high = interval.estimate, *_floored(value, interval.low, interval.high)
+    else:
+        low, high = _interval(samples)
     stats = Stats(low, high, q_25, q_75, measurement.steps_per_sample, len(samples))
-    return Cell(median, stats, samples)
+    return Cell(value, stats, samples)
 
 
-def samples_of(result: Result, quantity: Quantity) -> tuple[float, ...]:
-    """Return the samples that are exported; none where they cannot be had or cannot be true."""
+def groups_of(one: CaseRun, quantity: Quantity) -> list[tuple[float, ...]]:
+    """Return the samples of each process that has any which can be true."""
+    return [samples for result in one.results if (samples := _samples(result, quantity))]
+
+
+def _samples(result: Result, quantity: Quantity) -> tuple[float, ...]:
     measurement = steady(result, quantity)
     if result.outcome is not Outcome.OK or measurement is None:
         return ()
@@ -138,5 +150,13 @@ def _interval(samples: Sequence[float]) -> tuple[float | None, float | None]:
         t = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
         half_width = t * float(np.std(samples, ddof=1)) / math.sqrt(n)
         low, high = median - half_width, median + half_width
+    return _floored(median, low, high)
+
+
+def _floored(
+    median: float, low: float | None, high: float | None
+) -> tuple[float | None, float | None]:
+    if low is None or high is None:
+        return None, None
     floor = CI_FLOOR * abs(median)
     return min(low, median - floor), max(high, median + floor)

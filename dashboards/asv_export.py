@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dashboards.asv_cell import ABSENT, QUANTITIES, Cell, Quantity, cell_of, samples_of, steady
+from dashboards.asv_cell import ABSENT, QUANTITIES, Cell, Quantity, cell_of, groups_of, steady
 from dashboards.asv_grid import Grid, grid_of
 from dashboards.asv_names import inert, safe_name
 from dashboards.asv_select import (
@@ -30,6 +30,7 @@ from dashboards.asv_select import (
     select,
 )
 from dashboards.folders import replacing
+from harness.case_run import CaseRun
 from harness.errors import AssayError
 from harness.records import Outcome, Result
 
@@ -54,11 +55,11 @@ class ExportSummary:
 
     Attributes:
         directory: where asv's files are.
-        results: how many results they hold.
+        results: how many cases of runs they hold.
         machines: the names of the machines' folders.
         commits: the commits with results, in full.
         benchmarks: the names of asv's benchmarks.
-        left_out: how many results were left out, by reason.
+        left_out: how many cases of runs were left out, by reason.
     """
 
     directory: Path
@@ -83,17 +84,17 @@ class _Benchmark:
 
 
 def export(
-    results: Iterable[Result],
+    cases: Iterable[CaseRun],
     directory: Path,
     *,
     versions: Mapping[str, str] = MappingProxyType({}),
 ) -> ExportSummary:
-    """Write asv's files for `results`, replacing those of the previous export as a whole.
+    """Write asv's files for `cases`, replacing those of the previous export as a whole.
 
-    Equal results give equal files, byte for byte, in whatever order they come.
+    Equal cases give equal files, byte for byte, in whatever order they come.
 
     Args:
-        results: stored results; those without a clean commit are left out and counted.
+        cases: stored cases of runs; those without a clean commit are left out and counted.
         directory: where the files go; new, empty, or written by an earlier export.
         versions: the current version by workload, such as the registry knows; results of another
             version are left out.
@@ -103,7 +104,7 @@ def export(
             written, or a workload has more combinations of parameters than asv can draw.
     """
     _refuse_files_of_others(directory)
-    selection = select(results, versions)
+    selection = select(cases, versions)
     if not selection.shown:
         why = "; ".join(_reasons(selection.left_out)) or "there are no results"
         raise AssayError(f"nothing to publish: {why}; commit your changes and run `assay run`")
@@ -150,13 +151,13 @@ def _refuse_files_of_others(directory: Path) -> None:
 
 
 def _benchmarks(selection: Selection) -> list[_Benchmark]:
-    by_workload: dict[str, dict[str, Result]] = {}
+    by_workload: dict[str, dict[str, CaseRun]] = {}
     for place in sorted(selection.shown):
-        for key, result in selection.shown[place].items():
-            by_workload.setdefault(result.case.workload, {})[key] = result
+        for key, one in selection.shown[place].items():
+            by_workload.setdefault(one.case.workload, {})[key] = one
     benchmarks = []
     for workload, one_each in sorted(by_workload.items()):
-        grid = grid_of([result.case for _, result in sorted(one_each.items())])
+        grid = grid_of([one_each[key].case for key in sorted(one_each)])
         found = _quantities(selection, workload)
         benchmarks += [
             _Benchmark(
@@ -176,17 +177,17 @@ def _quantities(selection: Selection, workload: str) -> set[str]:
     """Return what was asked of a workload, whether or not a meter could tell it."""
     return {"time"} | {
         measurement.quantity
-        for result in _of(selection, workload)
-        for measurement in result.measurements
+        for one in _of(selection, workload)
+        for measurement in one.result.measurements
     }
 
 
-def _of(selection: Selection, workload: str) -> list[Result]:
+def _of(selection: Selection, workload: str) -> list[CaseRun]:
     return [
-        result
+        one
         for place in sorted(selection.shown)
-        for result in selection.shown[place].values()
-        if result.case.workload == workload
+        for one in selection.shown[place].values()
+        if one.case.workload == workload
     ]
 
 
@@ -201,7 +202,7 @@ def _documents(
     latest: dict[str, Result] = {}
     stems = _stems(selection.shown)
     for place, cases in sorted(selection.shown.items()):
-        last = max(cases.values(), key=lambda result: result.started_at)
+        last = max((one.result for one in cases.values()), key=lambda result: result.started_at)
         if place.machine not in latest or latest[place.machine].started_at < last.started_at:
             latest[place.machine] = last
         yield f"{place.machine}/{stems[place]}.json", _file(place, cases, benchmarks, last)
@@ -222,17 +223,17 @@ def _stems(places: Iterable[Place]) -> dict[Place, str]:
     }
 
 
-def _description(benchmark: _Benchmark, results: Sequence[Result]) -> dict[str, Any]:
+def _description(benchmark: _Benchmark, cases: Sequence[CaseRun]) -> dict[str, Any]:
     quantity = benchmark.quantity
     workload = inert(benchmark.workload)
-    item = _item(results) if quantity.per_item else ""
+    item = _item(cases) if quantity.per_item else ""
     name = f"{workload} {quantity.name.replace('_', ' ')}{f' per {item}' if item else ''}"
     lines = [f"{name}, in {quantity.asv_unit}; workload version {inert(benchmark.version)}"]
     if item:
         lines.append(f"The {quantity.name} of a step divided by the {item}s in it.")
-    if reason := _unmeasured(results, quantity):
+    if reason := _unmeasured(cases, quantity):
         lines.append(f"Where it is not measured: {reason}")
-    if not any(samples_of(result, quantity) for result in results):
+    if not any(groups_of(one, quantity) for one in cases):
         name += ", not measured"
     return {
         "name": benchmark.name,
@@ -247,30 +248,30 @@ def _description(benchmark: _Benchmark, results: Sequence[Result]) -> dict[str, 
     }
 
 
-def _item(results: Sequence[Result]) -> str:
-    items = [(result.started_at, result.work.item) for result in results if result.work]
+def _item(cases: Sequence[CaseRun]) -> str:
+    items = [(one.result.started_at, one.result.work.item) for one in cases if one.result.work]
     return inert(max(items)[1]) if items else "step"
 
 
-def _unmeasured(results: Sequence[Result], quantity: Quantity) -> str:
+def _unmeasured(cases: Sequence[CaseRun], quantity: Quantity) -> str:
     """Return the latest reason for which a quantity has no value though its case ended well."""
     reasons = [
-        (result.started_at, inert(measurement.reason or measurement.status.value, 300))
-        for result in results
-        if result.outcome is Outcome.OK
-        and (measurement := steady(result, quantity)) is not None
-        and not samples_of(result, quantity)
+        (one.result.started_at, inert(measurement.reason or measurement.status.value, 300))
+        for one in cases
+        if one.outcome is Outcome.OK
+        and (measurement := steady(one.result, quantity)) is not None
+        and not groups_of(one, quantity)
     ]
     return max(reasons)[1] if reasons else ""
 
 
 def _file(
-    place: Place, cases: Mapping[str, Result], benchmarks: Sequence[_Benchmark], last: Result
+    place: Place, cases: Mapping[str, CaseRun], benchmarks: Sequence[_Benchmark], last: Result
 ) -> dict[str, Any]:
     environment = last.environment
     results = {}
     for benchmark in benchmarks:
-        own = [result for result in cases.values() if result.case.workload == benchmark.workload]
+        own = [one for one in cases.values() if one.case.workload == benchmark.workload]
         if own:
             results[benchmark.name] = _row(benchmark, own)
     return {
@@ -294,11 +295,12 @@ def _file(
     }
 
 
-def _row(benchmark: _Benchmark, results: Sequence[Result]) -> list[Any]:
+def _row(benchmark: _Benchmark, cases: Sequence[CaseRun]) -> list[Any]:
     """Return one benchmark's row, its values in the order of `_COLUMNS`."""
     cells = [ABSENT] * benchmark.grid.size
-    for result in results:
-        cells[benchmark.grid.index(result.case)] = cell_of(result, benchmark.quantity)
+    for one in cases:
+        cells[benchmark.grid.index(one.case)] = cell_of(one, benchmark.quantity)
+    results = [result for one in cases for result in one.results]
     row = {
         "result": [cell.value for cell in cells],
         "params": [list(axis) for axis in benchmark.grid.values],
@@ -313,7 +315,7 @@ def _row(benchmark: _Benchmark, results: Sequence[Result]) -> list[Any]:
 
 
 def _duration(benchmark: _Benchmark, results: Sequence[Result]) -> float | None:
-    """Return the workers' time in s, under "time" only: one worker measures every quantity."""
+    """Return the workers' time in s, under "time" only: a worker measures every quantity."""
     if benchmark.quantity.name != "time":
         return None
     return sum(result.duration_s for result in results)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dashboards.asv_names import inert, safe_name
+from harness.case_run import CaseRun
 from harness.environment import environment_name
 from harness.records import Result
 from harness.rows import supersedes
@@ -37,45 +38,45 @@ class Selection:
     """What is shown and what is not.
 
     Attributes:
-        shown: the latest result of every case, by place and then by the case's key.
+        shown: the latest run of every case, by place and then by the case's key.
         versions: the version of each workload that is shown.
-        left_out: how many results are not shown, by reason.
+        left_out: how many cases of runs are not shown, by reason.
     """
 
-    shown: Mapping[Place, Mapping[str, Result]]
+    shown: Mapping[Place, Mapping[str, CaseRun]]
     versions: Mapping[str, str]
     left_out: Mapping[str, int]
 
 
-def select(results: Iterable[Result], versions: Mapping[str, str]) -> Selection:
-    """Select what a dashboard shows; the order of `results` does not matter.
+def select(cases: Iterable[CaseRun], versions: Mapping[str, str]) -> Selection:
+    """Select what a dashboard shows; the order of `cases` does not matter.
 
     Args:
-        results: stored results of any machine, commit and workload.
+        cases: stored cases of runs on any machine, commit and workload.
         versions: the current version by workload; a workload that is not in it counts as being at
             the version of its latest result.
     """
     left_out: Counter[str] = Counter()
     fit = []
-    for result in sorted(results, key=_age):
-        reason = _unfit(result)
+    for one in sorted(cases, key=_age):
+        reason = next(filter(None, map(_unfit, one.results)), None)
         if reason is None:
-            fit.append(result)
+            fit.append(one)
         else:
             left_out[reason] += 1
-    current = {result.case.workload: result.case.version for result in fit}
+    current = {one.case.workload: one.case.version for one in fit}
     current |= {name: version for name, version in versions.items() if name in current}
-    shown: dict[Place, dict[str, Result]] = {}
-    for result in fit:
-        workload, version = result.case.workload, result.case.version
+    shown: dict[Place, dict[str, CaseRun]] = {}
+    for one in fit:
+        workload, version = one.case.workload, one.case.version
         if version != current[workload]:
             left_out[f"workload {inert(workload)} is at version {inert(current[workload])}"] += 1
             continue
-        cases = shown.setdefault(_place(result), {})
-        left_out[SUPERSEDED] += result.case.key in cases
-        if supersedes(result, cases.get(result.case.key)):
-            cases.pop(result.case.key, None)
-            cases[result.case.key] = result
+        there = shown.setdefault(_place(one.result), {})
+        left_out[SUPERSEDED] += one.case.key in there
+        if supersedes(one, there.get(one.case.key)):
+            there.pop(one.case.key, None)
+            there[one.case.key] = one
     left_out[OTHER_PROCESSOR] += _keep_one_processor(shown)
     return Selection(shown, current, +left_out)
 
@@ -120,8 +121,9 @@ def settings(result: Result) -> dict[str, object]:
     return {str(name): found[name] for name in sorted(found)} if isinstance(found, Mapping) else {}
 
 
-def _age(result: Result) -> tuple[float, int, str, float]:
-    return result.started_at, result.process, result.case.key, result.duration_s
+def _age(one: CaseRun) -> tuple[float, str, str, float]:
+    last = max(one.results, key=lambda result: result.started_at)
+    return last.started_at, one.run, one.case.key, last.duration_s
 
 
 def _unfit(result: Result) -> str | None:
@@ -155,12 +157,12 @@ def _place(result: Result) -> Place:
     )
 
 
-def _keep_one_processor(shown: Mapping[Place, dict[str, Result]]) -> int:
-    """Drop, within each place, what ran on another processor than its latest result."""
+def _keep_one_processor(shown: Mapping[Place, dict[str, CaseRun]]) -> int:
+    """Drop, within each place, what ran on another processor than its latest case."""
     dropped = 0
     for cases in shown.values():
-        latest = processor(max(cases.values(), key=_age))
-        others = [key for key, result in cases.items() if processor(result) != latest]
+        latest = processor(max(cases.values(), key=_age).result)
+        others = [key for key, one in cases.items() if processor(one.result) != latest]
         for key in others:
             del cases[key]
         dropped += len(others)

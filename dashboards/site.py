@@ -18,6 +18,7 @@ from dashboards.asv_export import ExportSummary, export
 from dashboards.folders import replacing
 from dashboards.offline import make_offline
 from harness import store
+from harness.case_run import case_runs
 from harness.errors import AssayError
 
 _TAKEN_FROM_PROJECT = (
@@ -81,8 +82,8 @@ def publish(
     if not contents.results:
         raise AssayError(f"no results in {store_root}; `assay run` makes some")
     _make_work_folder(work)
-    results = [stored.result for stored in contents.results]
-    summary = export(results, work / "results", versions=versions)
+    cases = case_runs((stored.run, stored.result) for stored in contents.results)
+    summary = export(cases, work / "results", versions=versions)
     config = work / "asv.conf.json"
     settings = _settings(top, work, html)
     config.write_text(json.dumps(settings, indent=4) + "\n", encoding="utf-8")

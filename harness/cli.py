@@ -16,6 +16,8 @@ from harness.printable import printable
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _OWN = {
+    "ab": "harness.commands.ab:ab_command",
+    "compare": "harness.commands.compare:compare",
     "data": "harness.commands.data:data",
     "devices": "harness.commands.devices:devices",
     "list": "harness.commands.listing:list_workloads",
@@ -24,6 +26,8 @@ _OWN = {
     "store": "harness.commands.store:store",
 }
 _OWN_HELP = {
+    "ab": "Compare two commits by turns in one run; exit with 1 on a regression.",
+    "compare": "Compare stored results, like with like.",
     "data": "List, find and fetch input data.",
     "devices": "Say of every backend and meter whether it works here, or why not.",
     "list": "List workloads, variants, parameters and sizes.",

@@ -27,13 +27,14 @@ _SUITE_KEYS = {
     "size": str,
     "seed": int,
     "precision": str,
+    "processes": int,
     "budget": str,
     "timeout": str,
     "threads": int,
     "pin": str,
     "memory_limit": str,
 }
-_LEAST = {"seed": 0, "threads": 1}
+_LEAST = {"seed": 0, "threads": 1, "processes": 1}
 _KINDS = {list: "a list of words", dict: "a table", str: "a text in quotes", int: "a whole number"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def of_run(plan: Plan, settings: Mapping[str, Any], environment: Facts) -> str:
                 planned.case.key,
                 planned.variant.run,
                 planned.skip,
-                planned.sampling.precision,
-                planned.sampling.budget_s,
+                asdict(planned.sampling),
+                asdict(planned.repetition),
             ]
             for planned in plan.cases
         ],

@@ -9,16 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from harness import limits
+from harness.errors import AssayError
 from harness.records import Outcome, Result
-from harness.task import Message, Task, decode_message, encode
+from harness.task import PROTOCOL, Task, decode_message, encode, protocol_of
 from harness.validity import MAX_FILE_BYTES
 
 LOG_TAIL_BYTES = 8 << 10
@@ -36,6 +37,7 @@ def run_isolated(
     timeout_s: float,
     env: Mapping[str, str],
     on_phase: Callable[[str], None] = lambda phase: None,
+    python: str | Path = sys.executable,
 ) -> Result:
     """Run a task in a fresh worker process and return its result, whatever becomes of the worker.
 
@@ -46,73 +48,189 @@ def run_isolated(
         timeout_s: after this long the worker and all its children are killed.
         env: variables set in the worker on top of this process's own.
         on_phase: called with the name of each phase that the worker enters.
+        python: the interpreter of the worker, which imports its own Assay.
+
+    Raises:
+        AssayError: there is no such interpreter, or `task.pin` names a CPU that is not there.
     """
     started_at, started = time.time(), time.monotonic()
-    kills_before = _oom_kills()
-    read_end, write_end = os.pipe()
-    # Inherited, so that threads which libraries start while they are imported are pinned too.
-    with limits.pinned(task.pin):
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.worker", str(write_end)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(write_end,),
-            env={**os.environ, **env},
-            start_new_session=True,
-        )
-    os.close(write_end)
-    conversation = _Conversation(on_phase)
+    answer = _Answer(on_phase)
+    ending: Ending | None = None
     try:
-        _send(worker, encode(replace(task, parent_pid=os.getpid())))
-        timed_out = not conversation.listen(worker, read_end, deadline=started + timeout_s)
-    finally:
-        _kill_group(worker)
-        os.close(read_end)
-    result = conversation.result
-    if result is None:
+        ending = converse(
+            "harness.worker",
+            encode(replace(task, parent_pid=os.getpid())),
+            answer.take,
+            timeout_s=timeout_s,
+            env=env,
+            pin=task.pin,
+            python=python,
+        )
+    except OtherProtocolError as error:
+        outcome, reason = Outcome.FAILED, str(error)
+    else:
         outcome, reason = (
-            (Outcome.TIMEOUT, _timeout_reason(timeout_s, conversation.phase))
-            if timed_out
-            else _death(worker.returncode, conversation.phase, _oom_kills() - kills_before)
+            (Outcome.TIMEOUT, _timeout_reason(timeout_s, answer.phase))
+            if ending.timed_out
+            else _death(ending, answer.phase)
         )
-        result = Result(
-            case=task.case,
-            process=task.process,
-            outcome=outcome,
-            reason=reason,
-            phase=conversation.phase,
-            environment=dict(task.environment),
-        )
+    result = answer.result or Result(
+        case=task.case,
+        process=task.process,
+        outcome=outcome,
+        reason=reason,
+        phase=answer.phase,
+        environment=dict(task.environment),
+    )
     return replace(
         result,
         started_at=started_at,
         duration_s=time.monotonic() - started,
+        log_tail="" if ending is None else ending.log_tail,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a child process ended.
+
+    Attributes:
+        status: its exit status; negative for the signal that killed it.
+        timed_out: whether it was killed because its time ran out.
+        oom_kills: how many processes the kernel killed for lack of memory meanwhile.
+        log_tail: the end of what it printed.
+    """
+
+    status: int
+    timed_out: bool
+    oom_kills: int
+    log_tail: str
+
+
+class OtherProtocolError(Exception):
+    """A child that speaks another version of the protocol: one line with the fix."""
+
+
+def converse(
+    module: str,
+    request: bytes,
+    take: Callable[[bytes], bool],
+    *,
+    timeout_s: float,
+    env: Mapping[str, str],
+    pin: Sequence[int] = (),
+    python: str | Path = sys.executable,
+) -> Ending:
+    """Start `python -m module ANSWER_FD`, send it a request, and hear it until its answer is whole.
+
+    It and all its children are gone when this returns, however it returns.
+
+    Args:
+        module: what to run; it reads the request from stdin and writes lines to ANSWER_FD.
+        request: what is sent.
+        take: called with each line of the answer; says whether it was the last. A line that it
+            cannot read (ValueError, MsgspecError) is not the child's own and is kept as a print.
+        timeout_s: after this long the child is killed.
+        env: variables set in the child on top of this process's own.
+        pin: CPUs to start it on; empty for all.
+        python: its interpreter.
+
+    Raises:
+        AssayError: there is no such interpreter, or `pin` names a CPU that is not there.
+    """
+    deadline = time.monotonic() + timeout_s
+    kills_before = _oom_kills()
+    read_end, write_end = os.pipe()
+    try:
+        # Inherited, so that threads which libraries start while they are imported are pinned too.
+        with limits.pinned(pin):
+            child = subprocess.Popen(
+                [python, "-P", "-m", module, str(write_end)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(write_end,),
+                env={**os.environ, **env},
+                start_new_session=True,
+            )
+    except BaseException as error:
+        os.close(read_end)
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise AssayError(
+                f"{python} cannot be started ({error.strerror}); name a Python interpreter"
+            ) from error
+        raise
+    finally:
+        os.close(write_end)
+    conversation = _Conversation(take)
+    try:
+        _send(child, request)
+        timed_out = not conversation.listen(child, read_end, deadline)
+    finally:
+        _kill_group(child)
+        os.close(read_end)
+    return Ending(
+        status=child.returncode,
+        timed_out=timed_out,
+        oom_kills=_oom_kills() - kills_before,
         log_tail=bytes(conversation.log).decode(errors="replace"),
     )
 
 
-class _Conversation:
-    """What has been heard from a worker so far: its answer and its prints."""
+def other_protocol(spoken: int) -> OtherProtocolError:
+    """Return the refusal of a child that speaks that version."""
+    older = "this Assay" if spoken > PROTOCOL else "the worker's Assay"
+    return OtherProtocolError(
+        f"the worker speaks protocol {spoken}, this Assay {PROTOCOL}; upgrade {older} "
+        "with `pip install -U assay`, or measure a commit that speaks the same"
+    )
+
+
+class _Answer:
+    """What a worker has said of its case so far."""
 
     def __init__(self, on_phase: Callable[[str], None]) -> None:
         self.phase = "start"
         self.result: Result | None = None
-        self.log = bytearray()
         self._on_phase = on_phase
+
+    def take(self, line: bytes) -> bool:
+        spoken = protocol_of(line)
+        # Anything printed as JSON speaks version 0; only with a phase or result is it an answer.
+        if spoken not in (0, PROTOCOL):
+            raise other_protocol(spoken)
+        message = decode_message(line)
+        if not message.phase and message.result is None:
+            raise ValueError("neither a phase nor a result")
+        if spoken == 0:
+            raise other_protocol(spoken)
+        if message.phase:
+            self.phase = message.phase
+            self._on_phase(message.phase)
+        self.result = message.result
+        return self.result is not None
+
+
+class _Conversation:
+    """What has been heard from a child so far: whether it has answered, and its prints."""
+
+    def __init__(self, take: Callable[[bytes], bool]) -> None:
+        self.answered = False
+        self.log = bytearray()
+        self._take = take
         self._pending = bytearray()
 
-    def listen(self, worker: subprocess.Popen[bytes], answer: int, deadline: float) -> bool:
-        """Listen until the worker has answered or ended; return False where the time ran out."""
-        assert worker.stdout is not None
-        output = worker.stdout.fileno()
-        # A child of the worker may hold both pipes open beyond the worker's death.
-        death = os.pidfd_open(worker.pid)
+    def listen(self, child: subprocess.Popen[bytes], answer: int, deadline: float) -> bool:
+        """Listen until the child has answered or ended; return False where the time ran out."""
+        assert child.stdout is not None
+        output = child.stdout.fileno()
+        # A child of the child may hold both pipes open beyond its death.
+        death = os.pidfd_open(child.pid)
         try:
             with selectors.DefaultSelector() as selector:
                 for descriptor in (answer, output, death):
                     selector.register(descriptor, selectors.EVENT_READ)
-                while self.result is None and answer in selector.get_map():
+                while not self.answered and answer in selector.get_map():
                     left_s = deadline - time.monotonic()
                     if left_s <= 0:
                         return False
@@ -127,38 +245,34 @@ class _Conversation:
                             self._hear(block)
                         else:
                             self._keep(block)
-                    # What a dead worker had answered is in the pipe already.
+                    # What a dead child had answered is in the pipe already.
                     if death in ready and answer not in ready:
                         break
         finally:
             os.close(death)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.wait(timeout=_REAP_S)
-        self._drain(worker.stdout)
+            child.wait(timeout=_REAP_S)
+        self._drain(child.stdout)
         return True
 
     def _hear(self, block: bytes) -> None:
         first, *later = block.split(b"\n")
         self._pending += first
         for line in later:
-            self._take(bytes(self._pending))
+            if not self.answered:
+                self._hear_line(bytes(self._pending))
             self._pending = bytearray(line)
         if len(self._pending) > MAX_FILE_BYTES:
-            # No result is as large: something else writes here, and what it wrote is dropped.
+            # No answer is as large: something else writes here, and what it wrote is dropped.
             self._keep(b"[on the answer pipe] a line without end\n")
             self._pending.clear()
 
-    def _take(self, line: bytes) -> None:
+    def _hear_line(self, line: bytes) -> None:
         try:
-            message = decode_message(line)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            # Something in the worker wrote to a descriptor that is not its own.
+            self.answered = self._take(line)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            # Something in the child wrote to a descriptor that is not its own.
             self._keep(b"[on the answer pipe] " + line[:_JUNK_BYTES] + b"\n")
-            message = Message()
-        if message.phase:
-            self.phase = message.phase
-            self._on_phase(message.phase)
-        self.result = self.result or message.result
 
     def _keep(self, block: bytes) -> None:
         self.log += block
@@ -171,21 +285,21 @@ class _Conversation:
                 self._keep(block)
 
 
-def _send(worker: subprocess.Popen[bytes], body: bytes) -> None:
-    assert worker.stdin is not None
-    # A worker that dies at once leaves a broken pipe; its death is reported as what it is.
+def _send(child: subprocess.Popen[bytes], body: bytes) -> None:
+    assert child.stdin is not None
+    # A child that dies at once leaves a broken pipe; its death is reported as what it is.
     with contextlib.suppress(BrokenPipeError):
-        worker.stdin.write(body)
+        child.stdin.write(body)
     with contextlib.suppress(BrokenPipeError):
-        worker.stdin.close()
+        child.stdin.close()
 
 
-def _kill_group(worker: subprocess.Popen[bytes]) -> None:
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
-    if worker.stdout is not None:
-        worker.stdout.close()
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def _timeout_reason(timeout_s: float, phase: str) -> str:
@@ -195,8 +309,9 @@ def _timeout_reason(timeout_s: float, phase: str) -> str:
     )
 
 
-def _death(status: int, phase: str, oom_kills: int) -> tuple[Outcome, str]:
-    if status == -signal.SIGKILL and oom_kills > 0:
+def _death(ending: Ending, phase: str) -> tuple[Outcome, str]:
+    status = ending.status
+    if status == -signal.SIGKILL and ending.oom_kills > 0:
         return Outcome.OUT_OF_MEMORY, f"killed by the kernel for lack of memory in phase {phase}"
     if status < 0:
         known = {one.value: one.name for one in signal.Signals}

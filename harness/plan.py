@@ -21,14 +21,22 @@ from harness.protocols import (
 )
 from harness.records import Case, Parameter, Params, Scalar, Variant
 from harness.registry import Registry
+from harness.repetition import PILOT
 
 _Plugin = TypeVar("_Plugin")
 
 DEFAULT_ESTIMATE_S = 3.0
 """A worker's imports and first call on two slow cores, where the workload says nothing."""
 
-SAMPLING_S = {"ci": 1.5, "small": 5.0, "medium": 20.0, "paper": 60.0}
-"""Seconds spent on the samples of one quantity: at ci size twelve cases fit into a minute."""
+SAMPLING_S = {"ci": 0.75, "small": 2.5, "medium": 10.0, "paper": 60.0}
+"""Seconds that one process spends on the samples of one quantity: about half of what it takes to
+start at ci size, since another process tells more than further samples do."""
+
+CASE_S = {"ci": 15.0, "small": 120.0, "medium": 900.0, "paper": 4 * 3600.0}
+"""Wall time after which an imprecise case gets no further process, where no budget is given."""
+
+MAX_PROCESSES = 30
+"""Of one case: beyond, the square root makes precision dear."""
 
 TIMEOUT_S = {"ci": 120.0, "small": 600.0, "medium": 3600.0, "paper": 6 * 3600.0}
 """Many times what a case of that size should take: only a hang or a wrong size gets there."""
@@ -48,7 +56,9 @@ class Selection:
     Attributes:
         backends: empty means every one that is available on this machine.
         params: repeated values of one parameter are swept.
-        budget_s: wall time for the whole run; None for each size's own.
+        precision: a case is repeated until its interval's half-width is this share.
+        processes: how often each case is repeated, whatever the precision; None to let it tell.
+        budget_s: wall time for the whole run; None for each size's own a case.
         timeout_s: wall time for one case; None for each size's own.
     """
 
@@ -59,27 +69,57 @@ class Selection:
     size: str = "ci"
     seed: int = 0
     precision: float = 0.02
+    processes: int | None = None
     budget_s: float | None = None
     timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Repetition:
+    """How many processes measure a case.
+
+    Attributes:
+        precision: enough where the half-width of the headline's interval is this share of it.
+        processes: exactly so many, whatever the precision; None to let it tell.
+        case_s: wall time after which the pilot is not followed by more; None for no such limit.
+    """
+
+    precision: float = 0.02
+    processes: int | None = None
+    case_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCase:
-    """One case, how it is measured, and about how long that takes; or why it is skipped."""
+    """One case, how it is measured, and about how long that takes; or why it is skipped.
+
+    Attributes:
+        sampling: what one process does.
+        repetition: how many processes there are.
+        timeout_s: wall time of one process.
+        setup_s: what a process takes before its samples.
+    """
 
     case: Case
     variant: Variant
     sampling: Sampling
+    repetition: Repetition
     timeout_s: float
     setup_s: float
     skip: str | None = None
 
     @property
+    def process_s(self) -> float:
+        """Seconds one process is expected to take: time and memory passes after the set-up."""
+        return 0.0 if self.skip is not None else self.setup_s + self.sampling.budget_s * 4 / 3
+
+    @property
     def estimate_s(self) -> float:
-        """Seconds the case is expected to take: time and memory passes after the set-up."""
-        if self.skip is not None:
-            return 0.0
-        return self.setup_s + self.sampling.budget_s * 4 / 3
+        """Seconds the case is expected to take where it does not become precise early."""
+        if self.repetition.processes is not None:
+            return self.process_s * self.repetition.processes
+        pilot_s = self.process_s * PILOT
+        return min(max(pilot_s, self.repetition.case_s or pilot_s), self.process_s * MAX_PROCESSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +177,7 @@ def plan(registry: Registry, selection: Selection) -> Plan:
         raise AssayError("nothing to run: no selected workload has a selected variant")
     return Plan(
         cases=tuple(
-            _with_timeout(planned, selection)
-            for planned in _within_budget(cases, selection.budget_s)
+            _with_timeout(planned, selection) for planned in _within_budget(cases, selection)
         ),
         backends={backend.name: registry.backends[backend.name] for backend in backends},
         workloads={workload.name: registry.workloads[workload.name] for workload in workloads},
@@ -247,7 +286,12 @@ def _planned(
             seed=selection.seed,
         ),
         variant=variant,
-        sampling=Sampling(precision=selection.precision, budget_s=SAMPLING_S[selection.size]),
+        sampling=Sampling(budget_s=SAMPLING_S[selection.size]),
+        repetition=Repetition(
+            precision=selection.precision,
+            processes=selection.processes,
+            case_s=CASE_S[selection.size] if selection.budget_s is None else None,
+        ),
         timeout_s=TIMEOUT_S[selection.size],
         setup_s=setup_s,
         skip=_reason_to_skip(workload, variant, backend, params),
@@ -274,23 +318,32 @@ def _reason_to_skip(
 
 
 def _with_timeout(planned: PlannedCase, selection: Selection) -> PlannedCase:
-    generous_s = max(planned.timeout_s, TIMEOUT_ESTIMATES * planned.estimate_s)
+    generous_s = max(planned.timeout_s, TIMEOUT_ESTIMATES * planned.process_s)
     return replace(planned, timeout_s=selection.timeout_s or generous_s)
 
 
-def _within_budget(cases: Sequence[PlannedCase], budget_s: float | None) -> tuple[PlannedCase, ...]:
-    """Share the budget that the set-ups leave equally among the cases' samplings."""
+def _within_budget(cases: Sequence[PlannedCase], selection: Selection) -> tuple[PlannedCase, ...]:
+    """Shorten the samplings until a pilot of each case fits, or as many processes as do."""
+    budget_s = selection.budget_s
     if budget_s is None:
         return tuple(cases)
     running = [planned for planned in cases if planned.skip is None]
     setup_s = sum(planned.setup_s for planned in running)
-    share_s = (budget_s - setup_s) / max(len(running), 1) * 3 / 4
-    if share_s < MIN_SAMPLING_S:
-        raise AssayError(
-            f"a budget of {budget_s:g} s is too short for one sample of each of {len(running)} "
-            f"cases, whose set-up alone takes about {setup_s:.0f} s; "
-            "raise --budget or select fewer cases"
-        )
-    return tuple(
-        replace(planned, sampling=replace(planned.sampling, budget_s=share_s)) for planned in cases
+    asked = selection.processes
+    for processes in range(PILOT, 0, -1) if asked is None else (asked,):
+        share_s = (budget_s / processes - setup_s) / max(len(running), 1) * 3 / 4
+        if share_s >= MIN_SAMPLING_S:
+            return tuple(
+                replace(
+                    planned,
+                    sampling=replace(
+                        planned.sampling, budget_s=min(share_s, planned.sampling.budget_s)
+                    ),
+                )
+                for planned in cases
+            )
+    raise AssayError(
+        f"a budget of {budget_s:g} s is too short for one sample of each of {len(running)} "
+        f"cases, whose set-up alone takes about {setup_s:.0f} s; "
+        "raise --budget or select fewer cases"
     )

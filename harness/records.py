@@ -172,7 +172,7 @@ class Measurement:
         scope: what the meter saw: "process", "package", "device", ...
         meter: the meter's name.
         phase: the part of the case that was sampled; "steady" is after warm-up.
-        values: one value a sample, each per step; empty where there is none to trust. A peak is not divided.
+        values: one value a sample, each per step (a peak as it is); empty where none is to trust.
         steps_per_sample: how many steps one sample timed together.
         noise: one mapping a sample: what disturbed it, as deltas over the sample's window.
         status: how the values came about.

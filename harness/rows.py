@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
-from harness.records import Facts, Measurement, Outcome, Params, Result, Status
-from harness.statistics import Interval, median_interval, ratio_interval
+from harness.case_run import CaseRun
+from harness.ceilings import IMPOSSIBLE, Share, shares
+from harness.records import Facts, Outcome, Params, Result, Status
+from harness.repetition import process_interval, smallest_detectable_effect
+from harness.statistics import Interval
+from harness.verdict import ratio_of_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +33,32 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class Ceiling:
-    """The most the device could do, and how much of it was reached.
+class Row:
+    """One case as it is shown: all processes of one run together.
 
     Attributes:
-        name: what bounds the case.
-        rate: the bound as it was measured in the same worker, in `unit`.
-        unit: "B/s".
-        share: the case's own rate over the bound.
+        result: the result that speaks for the case.
+        processes: how many processes measured it.
+        first_call: time of the first step of a process.
+        shares: what it reached of each ceiling, the nearest first.
+        smallest_effect: the change, as a share, that another such run would be likely to show.
     """
 
-    name: str
-    rate: Interval
-    unit: str
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One case as it is shown."""
-
-    result: Result
+    case_run: CaseRun
     time: Quantity | None
     peak_memory: Quantity | None
     energy: Quantity | None
+    first_call: Quantity | None = None
     baseline: str | None = None
     speedup: Interval | None = None
-    ceiling: Ceiling | None = None
+    shares: tuple[Share, ...] = ()
     rates: Facts = field(default_factory=dict)
+    smallest_effect: float | None = None
+
+    @property
+    def result(self) -> Result:
+        """The result that speaks for the case."""
+        return self.case_run.result
 
     @property
     def params(self) -> Params:
@@ -63,32 +66,32 @@ class Row:
         return self.result.case.params
 
 
-def rows(results: Iterable[Result], baselines: Iterable[tuple[str, str]]) -> list[Row]:
-    """Return a row for each result, in their order.
+def rows(cases: Iterable[CaseRun], baselines: Iterable[tuple[str, str]]) -> list[Row]:
+    """Return a row for each case, in their order.
 
     Args:
-        results: at most one result a case.
+        cases: each case once.
         baselines: pairs of a workload's name and its baseline variant's.
     """
-    found = list(results)
+    found = list(cases)
     baseline_of = dict(baselines)
-    times = {_place(result): result for result in found if result.outcome is Outcome.OK}
-    return [_row(result, baseline_of.get(result.case.workload), times) for result in found]
+    places = {_place(one.result): one for one in found if one.outcome is Outcome.OK}
+    return [_row(one, baseline_of.get(one.case.workload), places) for one in found]
 
 
-def latest_of_each_case(results: Iterable[Result]) -> list[Result]:
-    """Return the last result of every case in every environment, in order of first appearance."""
-    latest: dict[tuple[object, ...], Result] = {}
-    for result in results:
-        environment = result.environment
-        place = (environment.get("machine"), environment.get("id"), result.case.key)
-        if supersedes(result, latest.get(place)):
-            latest[place] = result
+def latest_of_each_case(cases: Iterable[CaseRun]) -> list[CaseRun]:
+    """Return the last run of every case in every environment, in order of first appearance."""
+    latest: dict[tuple[object, ...], CaseRun] = {}
+    for one in cases:
+        environment = one.result.environment
+        place = (environment.get("machine"), environment.get("id"), one.case.key)
+        if supersedes(one, latest.get(place)):
+            latest[place] = one
     return list(latest.values())
 
 
-def supersedes(later: Result, earlier: Result | None) -> bool:
-    """Return whether the later result stands for the case: a skip does not undo a measurement."""
+def supersedes(later: CaseRun, earlier: CaseRun | None) -> bool:
+    """Return whether the later run stands for the case: a skip does not undo a measurement."""
     return earlier is None or later.outcome is not Outcome.SKIPPED
 
 
@@ -96,7 +99,9 @@ def as_json(row: Row) -> dict[str, Any]:
     """Return the row as JSON values; what is not known is null."""
     result = row.result
     work = result.work
+    ceilings = [_share_json(share) for share in row.shares]
     return {
+        "run": row.case_run.run,
         "workload": result.case.workload,
         "version": result.case.version,
         "variant": result.case.variant,
@@ -117,14 +122,11 @@ def as_json(row: Row) -> dict[str, Any]:
             "ci_low": row.speedup.low,
             "ci_high": row.speedup.high,
         },
-        "ceiling": None
-        if row.ceiling is None
-        else {
-            "name": row.ceiling.name,
-            "share": row.ceiling.share,
-            "rate": row.ceiling.rate.estimate,
-            "unit": row.ceiling.unit,
-        },
+        "ceiling": ceilings[0] if ceilings else None,
+        "ceilings": ceilings,
+        "processes": len(row.case_run.results),
+        "smallest_effect": row.smallest_effect,
+        "first_call_s": _quantity_json(row.first_call),
         "rates": dict(row.rates),
         "quality": None if result.quality is None else dict(result.quality.values),
         "verification": None
@@ -138,7 +140,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "spans": dict(result.spans),
         "counters": dict(result.counters),
         "inputs": dict(result.inputs),
-        "flags": flags(result),
+        "flags": row.case_run.flags(),
         "started_at": result.started_at,
         "duration_s": result.duration_s,
         "commit": result.environment.get("commit"),
@@ -148,27 +150,23 @@ def as_json(row: Row) -> dict[str, Any]:
     }
 
 
-def flags(result: Result) -> list[str]:
-    """Return the result's own flags and those of its time, each once."""
-    time = result.measurement("time")
-    return list(dict.fromkeys([*result.flags, *(time.flags if time is not None else ())]))
-
-
-def _row(result: Result, baseline: str | None, times: dict[tuple[object, ...], Result]) -> Row:
-    time = result.measurement("time")
-    items = result.work.items if result.work is not None else 1.0
+def _row(one: CaseRun, baseline: str | None, places: dict[tuple[object, ...], CaseRun]) -> Row:
     speedup = None
-    if result.outcome is Outcome.OK and baseline is not None and baseline != result.case.variant:
-        speedup = _speedup(times.get(_place(result, variant=baseline)), result)
+    if one.outcome is Outcome.OK and baseline is not None and baseline != one.case.variant:
+        speedup = _speedup(places.get(_place(one.result, variant=baseline)), one)
+    times = one.groups("time")
+    time = _quantity(one, "time")
     return Row(
-        result=result,
-        time=_quantity(time, per=items),
-        peak_memory=_quantity(result.measurement("peak_memory"), per=1.0),
-        energy=_quantity(result.measurement("energy"), per=items),
+        case_run=one,
+        time=time,
+        peak_memory=_quantity(one, "peak_memory", per_item=False),
+        energy=_quantity(one, "energy"),
+        first_call=_quantity(one, "first_call", per_item=False),
         baseline=baseline,
         speedup=speedup,
-        ceiling=_ceiling(result, time),
-        rates=_rates(result, time),
+        shares=_shares(one),
+        rates=_rates(one.result, time),
+        smallest_effect=smallest_detectable_effect(times) if len(times) > 1 else None,
     )
 
 
@@ -188,50 +186,57 @@ def _place(result: Result, variant: str | None = None) -> tuple[object, ...]:
     )
 
 
-def _quantity(measurement: Measurement | None, per: float) -> Quantity | None:
-    if measurement is None:
+def _quantity(one: CaseRun, name: str, *, per_item: bool = True) -> Quantity | None:
+    measured = one.result.measurement(name)
+    groups = one.groups(name, per_item=per_item)
+    if measured is None:
         return None
-    if not measurement.values:
-        return Quantity(measurement.unit, None, measurement.status, measurement.reason)
-    interval = median_interval([value / per for value in measurement.values])
-    return Quantity(measurement.unit, interval, measurement.status)
+    if not groups:
+        return Quantity(measured.unit, None, measured.status, measured.reason)
+    # Some counters read 0, of which there is no logarithm and so no interval.
+    if len(groups) == 1 or any(median(group) <= 0 for group in groups):
+        middle = median([median(group) for group in groups])
+        return Quantity(measured.unit, Interval(middle, None, None, 0.0), measured.status)
+    return Quantity(measured.unit, process_interval(groups), measured.status)
 
 
-def _speedup(baseline: Result | None, result: Result) -> Interval | None:
-    if baseline is None or baseline.inputs != result.inputs:
+def _speedup(baseline: CaseRun | None, one: CaseRun) -> Interval | None:
+    if baseline is None or baseline.result.inputs != one.result.inputs:
         return None
-    above, below = _times(baseline), _times(result)
-    return ratio_interval(above, below) if above and below else None
+    if IMPOSSIBLE in (*baseline.flags(), *one.flags()):
+        return None
+    above, below = baseline.groups("time"), one.groups("time")
+    if not (above and below) or min(map(min, (*above, *below))) <= 0:
+        return None
+    # Not paired by round: one of the two may have been precise sooner.
+    return ratio_of_groups(base=below, candidate=above)
 
 
-def _times(result: Result) -> Sequence[float]:
-    """Seconds per item, so that variants with steps of different length compare."""
-    time = result.measurement("time")
-    if time is None or result.work is None or min(time.values, default=0.0) <= 0:
-        return ()
-    return [value / result.work.items for value in time.values]
+def _shares(one: CaseRun) -> tuple[Share, ...]:
+    """Return what a process reached of each ceiling, the nearest first."""
+    return tuple(sorted(shares(one.result), key=lambda share: -share.share))
 
 
-def _rates(result: Result, time: Measurement | None) -> dict[str, float]:
-    """FLOP/s and bytes/s of the declared work at the median time."""
-    if result.work is None or time is None or not time.values:
+def _share_json(share: Share) -> dict[str, Any]:
+    return {
+        "name": f"{share.ceiling.quantity} {share.ceiling.level}",
+        "share": share.share,
+        "rate": share.rate.estimate,
+        "ceiling_rate": max(share.ceiling.values),
+        "unit": share.ceiling.unit,
+        "method": share.ceiling.method,
+    }
+
+
+def _rates(result: Result, time: Quantity | None) -> dict[str, float]:
+    """FLOP/s and bytes/s of the declared work at the headline time."""
+    work = result.work
+    if work is None or time is None or time.interval is None or time.interval.estimate <= 0:
         return {}
-    step_s = median_interval(time.values).estimate
-    if step_s <= 0:
-        return {}
-    flops = {f"{dtype}_flop_per_s": n / step_s for dtype, n in result.work.flops.items()}
-    moved = {f"{level}_byte_per_s": n / step_s for level, n in result.work.bytes.items()}
+    step_s = time.interval.estimate * work.items
+    flops = {f"{dtype}_flop_per_s": n / step_s for dtype, n in work.flops.items()}
+    moved = {f"{level}_byte_per_s": n / step_s for level, n in work.bytes.items()}
     return {**flops, **moved}
-
-
-def _ceiling(result: Result, time: Measurement | None) -> Ceiling | None:
-    """Declared memory traffic at the median time, over the rate of a plain read of as much data."""
-    stream = result.measurement("stream_rate")
-    rate = _rates(result, time).get("memory_byte_per_s")
-    if stream is None or not stream.values or rate is None:
-        return None
-    bound = median_interval(stream.values)
-    return Ceiling("memory stream", bound, stream.unit, rate / bound.estimate)
 
 
 def _quantity_json(quantity: Quantity | None) -> dict[str, Any] | None:

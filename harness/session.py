@@ -1,23 +1,33 @@
-"""One run from its plan to its stored results: resume, isolate each case, store at once."""
+"""One run from its plan to its stored results: rounds of isolated processes, stored at once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import limits, store
+from harness import ceilings, limits, rounds, store
+from harness.case_run import CaseRun, case_runs
 from harness.environment import host_environment, source_digest, with_settings
 from harness.fingerprint import of_run, source_packages
 from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
+from harness.probe import measure_ceilings
 from harness.protocols import SetsWorkerEnv, Workload
-from harness.records import Case, Facts, Outcome, Result
+from harness.records import Case, Ceiling, Facts, Outcome, Result
 from harness.registry import resolve
 from harness.runtime import recorded_variables
 from harness.task import BAD_INPUT, Task
+
+CEILINGS_TIMEOUT_S = 120.0
+"""Many times what the probe of a device takes."""
+
+Bounds = Mapping[tuple[str, int], tuple[Ceiling, ...]]
+"""The ceilings of each device, by backend and index."""
 
 OVER_BUDGET = "the budget of the run was used up before its turn; raise --budget"
 
@@ -30,7 +40,7 @@ class Settings:
         threads: threads a worker may use; None for what the libraries choose.
         pin: CPUs the workers run on; empty for all.
         memory_limit_bytes: private memory a worker may use; None for no limit.
-        budget_s: wall time after which no further case is started.
+        budget_s: wall time after which no further process is started.
     """
 
     threads: int | None = None
@@ -46,25 +56,29 @@ class Observer(Protocol):
         """Say that the run is open; `run.resumed` and `run.messages` tell what was found."""
         ...
 
-    def case_started(self, planned: PlannedCase) -> None:
-        """Say that a worker is started for this case."""
+    def warn(self, message: str) -> None:
+        """Say what the user should know of before reading the numbers."""
+        ...
+
+    def case_started(self, planned: PlannedCase, process: int) -> None:
+        """Say that a worker is started for this repetition of the case, counted from 0."""
         ...
 
     def phase(self, name: str) -> None:
         """Say that the worker enters a phase."""
         ...
 
-    def case_done(self, planned: PlannedCase, result: Result) -> None:
-        """Say that the case has ended and its result is stored."""
+    def process_done(self, planned: PlannedCase, result: Result, last: bool) -> None:
+        """Say that a process has ended, its result is stored, and whether it was the last."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """The id of the run and its results in the order of the plan."""
+    """The id of the run and its cases in the order of the plan."""
 
     run: str
-    results: tuple[Result, ...]
+    cases: tuple[CaseRun, ...]
 
 
 def run_plan(
@@ -76,7 +90,7 @@ def run_plan(
     force: bool = False,
     directory: Path | None = None,
 ) -> RunOutcome:
-    """Measure every planned case that has no result yet and store each result at once.
+    """Measure every planned case until it is precise and store each process's result at once.
 
     Args:
         plan: what to measure.
@@ -91,13 +105,7 @@ def run_plan(
     """
     modules = source_packages(plan)
     environment = with_settings(
-        host_environment(directory or Path.cwd(), modules=modules),
-        {
-            "threads": settings.threads,
-            "pin": list(settings.pin),
-            "memory_limit": settings.memory_limit_bytes,
-            "variables": recorded_variables(),
-        },
+        host_environment(directory or Path.cwd(), modules=modules), settings_facts(settings)
     )
     started = time.monotonic()
     rejected: dict[tuple[object, ...], str] = {}
@@ -110,26 +118,93 @@ def run_plan(
         force=force,
     ) as run:
         observer.started(run, plan)
-        for planned in plan.cases:
-            if run.has(planned.case):
-                continue
-            observer.case_started(planned)
-            over = settings.budget_s is not None and time.monotonic() - started > settings.budget_s
-            skip = planned.skip or (OVER_BUDGET if over else None)
-            rejection = rejected.get(_input_of(planned))
-            if skip is not None:
-                result = _not_run(planned, Outcome.SKIPPED, skip, environment)
-            elif rejection is not None:
-                result = _not_run(planned, Outcome.FAILED, rejection, environment, (BAD_INPUT,))
-            else:
-                result = _run(plan, planned, settings, environment, observer.phase)
-                result = _with_true_source(result, modules)
-                if BAD_INPUT in result.flags:
-                    rejected[_input_of(planned)] = result.reason
-            run.append(result)
-            observer.case_done(planned, result)
+        left = [p for p in plan.cases if not rounds.finished(p, run.of(p.case))]
+        bounds = device_ceilings(plan, left, settings, observer.phase, observer.warn)
+        for number in count():
+            pending = [p for p in plan.cases if not rounds.finished(p, run.of(p.case))]
+            measured = False
+            for planned in rounds.shuffled(pending, run.header.id, number):
+                done = run.of(planned.case)
+                left_s = _left_s(settings, time.monotonic() - started)
+                if done and left_s < sum(result.duration_s for result in done) / len(done):
+                    continue
+                measured = True
+                observer.case_started(planned, len(done))
+                skip = planned.skip or (OVER_BUDGET if left_s < 0 else None)
+                rejection = rejected.get(_input_of(planned))
+                if skip is not None:
+                    result = _not_run(planned, Outcome.SKIPPED, skip, environment)
+                elif rejection is not None:
+                    result = _not_run(planned, Outcome.FAILED, rejection, environment, (BAD_INPUT,))
+                else:
+                    result = _run(plan, planned, settings, environment, done, observer.phase)
+                    result = _with_true_source(bounded(result, bounds), modules)
+                    if BAD_INPUT in result.flags:
+                        rejected[_input_of(planned)] = result.reason
+                run.append(result)
+                observer.process_done(
+                    planned, result, last=rounds.finished(planned, run.of(planned.case))
+                )
+            if not measured:
+                break
         run.finish()
-        return RunOutcome(run.header.id, tuple(run.results))
+        return RunOutcome(
+            run.header.id, tuple(case_runs((run.header.id, result) for result in run.results))
+        )
+
+
+def _left_s(settings: Settings, spent_s: float) -> float:
+    return inf if settings.budget_s is None else settings.budget_s - spent_s
+
+
+def settings_facts(settings: Settings) -> dict[str, Any]:
+    """Return what of the settings makes an environment of its own."""
+    return {
+        "threads": settings.threads,
+        "pin": list(settings.pin),
+        "memory_limit": settings.memory_limit_bytes,
+        "variables": recorded_variables(),
+    }
+
+
+def device_ceilings(
+    plan: Plan,
+    cases: Sequence[PlannedCase],
+    settings: Settings,
+    on_phase: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> Bounds:
+    """Measure what bounds each device that one of the cases is to be measured on."""
+    devices = dict.fromkeys(
+        (planned.case.backend, planned.case.device_index)
+        for planned in cases
+        if planned.skip is None
+    )
+    found = {}
+    for backend, index in devices:
+        on_phase(f"ceilings of {backend}")
+        probe = measure_ceilings(
+            plan.backends[backend],
+            device_index=index,
+            pin=settings.pin,
+            env=_shared_env(settings),
+            timeout_s=CEILINGS_TIMEOUT_S,
+        )
+        if probe.reason:
+            warn(f"no ceilings of {backend}: {probe.reason}")
+        found[backend, index] = probe.ceilings
+    return found
+
+
+def bounded(result: Result, bounds: Bounds) -> Result:
+    """Return the result with the ceilings of its case, flagged where it lies beyond them."""
+    if result.outcome is not Outcome.OK or result.work is None:
+        return result
+    measured = bounds.get((result.case.backend, result.case.device_index), ())
+    held = replace(result, ceilings=ceilings.relevant(measured, result.work))
+    if ceilings.impossible(held) is None:
+        return held
+    return replace(held, flags=(*held.flags, ceilings.IMPOSSIBLE))
 
 
 def _input_of(planned: PlannedCase) -> tuple[object, ...]:
@@ -170,15 +245,17 @@ def _run(
     planned: PlannedCase,
     settings: Settings,
     environment: Facts,
+    done: Sequence[Result],
     on_phase: Callable[[str], None],
 ) -> Result:
     case = planned.case
     task = Task(
         case=case,
+        process=len(done),
         backend=plan.backends[case.backend],
         workload=plan.workloads[case.workload],
         variant=planned.variant,
-        sampling=planned.sampling,
+        sampling=rounds.sampling_for(planned, done),
         environment=environment,
         pin=settings.pin,
         memory_limit_bytes=settings.memory_limit_bytes,
@@ -186,16 +263,20 @@ def _run(
     return run_isolated(
         task,
         timeout_s=planned.timeout_s,
-        env=_worker_env(resolve(task.workload), case, settings),
+        env=worker_env(resolve(task.workload), case, settings),
         on_phase=on_phase,
     )
 
 
-def _worker_env(workload: Workload[Any], case: Case, settings: Settings) -> Mapping[str, str]:
+def worker_env(workload: Workload[Any], case: Case, settings: Settings) -> Mapping[str, str]:
+    """Return the variables that a worker of this case is started with."""
+    own = workload.worker_env(case) if isinstance(workload, SetsWorkerEnv) else {}
+    return {**_shared_env(settings), **own}
+
+
+def _shared_env(settings: Settings) -> Mapping[str, str]:
     # A fixed hash seed: the order of sets must not differ from worker to worker.
-    env = {"PYTHONHASHSEED": "0"}
-    if settings.threads is not None:
-        env |= limits.thread_environment(settings.threads)
-    if isinstance(workload, SetsWorkerEnv):
-        env |= workload.worker_env(case)
-    return env
+    fixed = {"PYTHONHASHSEED": "0"}
+    return (
+        fixed if settings.threads is None else fixed | limits.thread_environment(settings.threads)
+    )

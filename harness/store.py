@@ -106,9 +106,13 @@ def read(root: Path, run: str | None = None) -> Contents:
     return Contents(tuple(results), tuple(problems))
 
 
-def read_results(root: Path) -> list[Result]:
-    """Return every readable result below `root`, in order of its start."""
-    return [stored.result for stored in read(root).results]
+def planned_order(root: Path, run: str) -> dict[str, int]:
+    """Return the place of each case in a run's plan, by key; nothing where that cannot be read."""
+    try:
+        header = read_record(root / run / "run.json", RunHeader, "run")
+    except AssayError:
+        return {}
+    return {case.key: place for place, case in enumerate(header.cases)}
 
 
 def write_record(path: Path, kind: str, record: Any) -> None:
@@ -171,6 +175,10 @@ class Run:
     def has(self, case: Case, process: int = 0) -> bool:
         """Return whether the result of that repetition of the case is stored."""
         return (case.key, process) in self._done
+
+    def of(self, case: Case) -> list[Result]:
+        """Return the results of a case, in the order of its repetitions."""
+        return [self._done[at] for at in sorted(self._done) if at[0] == case.key]
 
     def append(self, result: Result) -> Path:
         """Store a result; when this returns it survives a kill and a power cut.

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from harness import units
 from harness.printable import printable
-from harness.records import Outcome, Scalar
+from harness.records import Outcome, Params, Scalar
 from harness.registry import Registry
-from harness.rows import Quantity, Row, as_json, flags
+from harness.rows import Quantity, Row, as_json
 from harness.statistics import Interval
 
 NARROW_TERMINAL = 80
@@ -47,10 +47,20 @@ def baselines_of(registry: Registry) -> list[tuple[str, str]]:
 
 def print_rows(rows: Sequence[Row], console: Console | None = None) -> None:
     """Print one table a workload, with the reasons for what is missing below it."""
+    print_sheets(sheets(rows), console)
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Return the tables as GitHub markdown."""
+    return markdown_of_sheets(sheets(rows))
+
+
+def print_sheets(sheets: Iterable[Sheet], console: Console | None = None) -> None:
+    """Print sheets as tables, each with its notes below it."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH, file=console.file)
-    for sheet in sheets(rows):
+    for sheet in sheets:
         table = Table(title=Text(sheet.title), title_justify="left")
         for column in sheet.columns:
             table.add_column(Text(column), justify="left", overflow="fold")
@@ -62,10 +72,10 @@ def print_rows(rows: Sequence[Row], console: Console | None = None) -> None:
             console.print(Text(note))
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Return the tables as GitHub markdown."""
+def markdown_of_sheets(sheets: Iterable[Sheet]) -> str:
+    """Return sheets as GitHub markdown."""
     blocks = []
-    for sheet in sheets(rows):
+    for sheet in sheets:
         lines = [
             f"### {_markdown_cell(sheet.title)}",
             "",
@@ -98,7 +108,7 @@ def sheets(rows: Sequence[Row]) -> list[Sheet]:
 
 def _sheet(rows: Sequence[Row]) -> Sheet:
     case = rows[0].result.case
-    constant, varying = _split_params(rows)
+    constant, varying = split_params([row.params for row in rows])
     backends = list(dict.fromkeys(row.result.case.backend for row in rows))
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("variant", lambda row: row.result.case.variant),
@@ -108,10 +118,13 @@ def _sheet(rows: Sequence[Row]) -> Sheet:
         ("peak memory", lambda row: _cell(row.peak_memory, units.format_bytes)),
         ("energy", lambda row: _cell(row.energy, lambda value: units.format_si(value, "J"))),
         ("speed-up", _speedup_cell),
+        ("detects", _effect_cell),
+        ("first call", lambda row: _short(row.first_call)),
         ("rate", _rate_cell),
         ("of ceiling", _ceiling_cell),
         ("quality", _quality_cell),
-        ("flags", lambda row: " ".join(flags(row.result))),
+        ("processes", _processes_cell),
+        ("flags", lambda row: " ".join(row.case_run.flags())),
     ]
     shown = [
         (name, [cell(row) for row in rows])
@@ -127,10 +140,11 @@ def _sheet(rows: Sequence[Row]) -> Sheet:
     )
 
 
-def _split_params(rows: Sequence[Row]) -> tuple[dict[str, Scalar], list[str]]:
-    names = list(dict.fromkeys(name for row in rows for name in row.params))
-    values = {name: {str(row.params.get(name)) for row in rows} for name in names}
-    constant = {name: rows[0].params[name] for name in names if len(values[name]) == 1}
+def split_params(params: Sequence[Params]) -> tuple[dict[str, Scalar], list[str]]:
+    """Return the parameters that never change, and the names of those that do."""
+    names = list(dict.fromkeys(name for one in params for name in one))
+    values = {name: {str(one.get(name)) for one in params} for name in names}
+    constant = {name: params[0][name] for name in names if len(values[name]) == 1}
     return constant, [name for name in names if name not in constant]
 
 
@@ -139,9 +153,25 @@ def _backend_cell(row: Row) -> str:
 
 
 def _ceiling_cell(row: Row) -> str:
-    if row.ceiling is None:
+    if not row.shares:
         return ""
-    return f"{row.ceiling.share:.0%}" if row.ceiling.share >= 0.1 else f"{row.ceiling.share:.1%}"
+    nearest = row.shares[0]
+    share = f"{nearest.share:.0%}" if nearest.share >= 0.1 else f"{nearest.share:.1%}"
+    return f"{share} {nearest.ceiling.level}"
+
+
+def _effect_cell(row: Row) -> str:
+    return "" if row.smallest_effect is None else f"{row.smallest_effect:.1%}"
+
+
+def _processes_cell(row: Row) -> str:
+    return str(len(row.case_run.results)) if row.result.measurements else ""
+
+
+def _short(quantity: Quantity | None) -> str:
+    if quantity is None or quantity.interval is None:
+        return ""
+    return units.format_si(quantity.interval.estimate, quantity.unit)
 
 
 def _param_cell(name: str) -> Callable[[Row], str]:
@@ -164,11 +194,11 @@ def _cell(quantity: Quantity | None, write: Callable[[float], str]) -> str:
     if quantity.interval is None:
         return str(quantity.status)
     note = "" if quantity.status == "measured" else f" ({quantity.status})"
-    return f"{write(quantity.interval.estimate)}{_spread(quantity.interval)}{note}"
+    return f"{write(quantity.interval.estimate)}{spread(quantity.interval)}{note}"
 
 
-def _spread(interval: Interval) -> str:
-    """The interval as offsets in percent, since its ends rarely lie at equal distance."""
+def spread(interval: Interval) -> str:
+    """Return the interval as offsets in percent, since its ends rarely lie at equal distance."""
     if interval.low is None or interval.high is None or interval.estimate == 0:
         return ""
     below = (interval.low / interval.estimate - 1) * 100

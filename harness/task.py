@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from harness.errors import AssayError
 from harness.measure import Sampling
 from harness.records import Case, Facts, Result, Variant
 
@@ -30,6 +29,7 @@ class Task:
             registered under the case's name, and so for the next two.
         workload: import path of the workload.
         variant: the implementation.
+        quantities: the only ones to measure; empty for all, and the workload's quality.
         environment: host facts, taken once by the parent.
         pin: CPUs to start the worker on; empty for all.
         memory_limit_bytes: private memory the worker may use; None for no limit.
@@ -43,6 +43,7 @@ class Task:
     backend: str = ""
     workload: str = ""
     variant: Variant | None = None
+    quantities: tuple[str, ...] = ()
     environment: Facts = field(default_factory=dict)
     pin: tuple[int, ...] = ()
     memory_limit_bytes: int | None = None
@@ -68,6 +69,22 @@ class Message:
 def encode(record: Task | Message) -> bytes:
     """Return the record as one line of JSON."""
     return msgspec.json.encode(record) + b"\n"
+
+
+def protocol_of(line: bytes) -> int:
+    """Return the version that a line is written in; 0 where it does not say.
+
+    Raises:
+        msgspec.MsgspecError: the line is not JSON.
+    """
+    return msgspec.json.decode(line, type=_Spoken).protocol
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """The one field that every version has."""
+
+    protocol: int = 0
 
 
 def decode_task(line: bytes) -> Task:

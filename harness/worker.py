@@ -18,29 +18,42 @@ from typing import Any
 import msgspec
 
 from harness import limits, measure, protocols
-from harness.errors import AssayError
+from harness.errors import AssayError, unknown
 from harness.meters.host_memory import HostMemory, release_memory, resident_bytes
-from harness.protocols import Device, Meter, Workload
-from harness.records import Measurement, Outcome, Result, Status, Verification, Work
-from harness.registry import resolve
+from harness.protocols import Backend, Device, Meter, Workload
+from harness.records import Measurement, Outcome, Result, Status, Variant, Verification, Work
+from harness.registry import installed, resolve
 from harness.runtime import runtime_environment
-from harness.task import BAD_INPUT, Message, Task, decode_message, decode_task, encode
+from harness.task import (
+    BAD_INPUT,
+    PROTOCOL,
+    Message,
+    Task,
+    decode_message,
+    decode_task,
+    encode,
+    protocol_of,
+)
 from harness.validity import flaw
 
 _TRACEBACK_LINES = 30
-_MAX_STREAM_BYTES = 1 << 30  # beyond any cache, so that a larger buffer reads no slower
 
 
 def main() -> None:
     """Read the task from standard input, work on it, and answer on the descriptor in argv."""
     answer = int(sys.argv[1])
-    task = decode_task(sys.stdin.buffer.read())
+    body = sys.stdin.buffer.read()
 
     def send(message: Message) -> None:
         line = encode(message)
         while line:
             line = line[os.write(answer, line) :]
 
+    if protocol_of(body) != PROTOCOL:
+        # The parent reads the version off any line and says which side to upgrade.
+        send(Message())
+        return
+    task = decode_task(body)
     if task.parent_pid:
         limits.die_with_parent(task.parent_pid)
     result = run_case(task, lambda phase: send(Message(phase=phase)))
@@ -93,6 +106,22 @@ def _storable(task: Task, result: Result) -> Result:
     return result
 
 
+def _plugins(task: Task) -> tuple[Workload[Any], Backend, Variant]:
+    """Return what the task's import paths name, or what is registered here under its names."""
+    case = task.case
+    if task.variant is not None:
+        return resolve(task.workload), resolve(task.backend), task.variant
+    registry = installed()
+    workload = registry.workload(case.workload)
+    variants = {variant.name: variant for variant in registry.variants_of(workload)}
+    if case.variant not in variants:
+        raise unknown(f"variant of {case.workload}", case.variant, variants)
+    for name in case.params:
+        if name not in workload.parameters:
+            raise unknown(f"parameter of {case.workload}", name, workload.parameters)
+    return workload, registry.backend(case.backend), variants[case.variant]
+
+
 class _Progress:
     """Knows which phase runs and how long each took."""
 
@@ -116,17 +145,24 @@ def _measured(task: Task, progress: _Progress) -> Result:
         limits.no_core_dumps()
         limits.prefer_as_oom_victim()
     with progress("import"):
-        workload: Workload[Any] = resolve(task.workload)
-        device: Device = resolve(task.backend).open(case.device_index)
-        resolve(task.variant.run)
+        workload, backend, variant = _plugins(task)
+        # Another commit's workload may be of another version than the parent asked for.
+        case = replace(case, version=workload.version)
+        device: Device = backend.open(case.device_index)
+        resolve(variant.run)
     if task.memory_limit_bytes is not None:
         # After the imports: a library that cannot be mapped is an ImportError, not a MemoryError.
         limits.limit_memory(task.memory_limit_bytes)
     release_memory()
+    before = _canary(device, "before", progress)
     base_bytes = resident_bytes()
     with progress("prepare"):
-        state = workload.prepare(device, task.variant, case.params, case.seed)
+        state = workload.prepare(device, variant, case.params, case.seed)
         device.synchronize()
+    steps = _steps(workload, device, state)
+    timer = device.meters()[0]
+    with progress("first call"):
+        first = measure.first_call(steps, timer)
     with progress("verify"):
         verification = workload.verify(state)
     result = Result(
@@ -151,68 +187,69 @@ def _measured(task: Task, progress: _Progress) -> Result:
             reason=_rejection(verification),
             spans=progress.spans,
         )
-    measurements = _all_quantities(task, workload, device, state, base_bytes, progress)
+    measurements = _all_quantities(task, steps, base_bytes, sum(first.values), progress)
     with progress("quality"):
         quality = (
-            workload.quality(state) if isinstance(workload, protocols.MeasuresQuality) else None
+            workload.quality(state)
+            if isinstance(workload, protocols.MeasuresQuality)
+            and task.process == 0
+            and not task.quantities
+            else None
         )
-    ceilings = _ceilings(device, result.work or Work(), progress)
+    after = _canary(device, "after", progress)
     own_spans = workload.spans(state) if isinstance(workload, protocols.ReportsSpans) else {}
     counters = workload.counters(state) if isinstance(workload, protocols.ReportsCounters) else {}
     return replace(
         result,
-        measurements=measurements + ceilings,
+        measurements=(*measurements, first, *before, *after),
         quality=quality,
         spans={**progress.spans, **own_spans},
         counters=counters,
     )
 
 
-def _all_quantities(
-    task: Task,
-    workload: Workload[Any],
-    device: Device,
-    state: Any,
-    base_bytes: int,
-    progress: _Progress,
-) -> tuple[Measurement, ...]:
+def _steps(workload: Workload[Any], device: Device, state: Any) -> measure.Steps:
     reset = (
         partial(workload.before_sample, state)
         if isinstance(workload, protocols.ResetsBeforeSample)
         else None
     )
-    steps = measure.Steps(run=partial(workload.step, state), device=device, reset=reset)
-    timer, *others = device.meters()
+    return measure.Steps(run=partial(workload.step, state), device=device, reset=reset)
+
+
+def _all_quantities(
+    task: Task, steps: measure.Steps, base_bytes: int, ran_s: float, progress: _Progress
+) -> tuple[Measurement, ...]:
+    timer, *others = steps.device.meters()
     found = []
     for meter in (timer, *others):
+        if task.quantities and meter.quantity not in task.quantities:
+            continue
         with progress(meter.quantity):
             release_memory()
             found.append(
                 measure.measure(
-                    steps, _from_base(meter, base_bytes), _sampling(task, meter), timer=timer
+                    steps,
+                    _from_base(meter, base_bytes),
+                    _sampling(task, meter),
+                    timer=timer,
+                    ran_s=ran_s,
                 )
             )
     return tuple(found)
 
 
-def _ceilings(device: Device, work: Work, progress: _Progress) -> tuple[Measurement, ...]:
-    """Read as much data as the working set holds, in the same process: the level it lives in."""
-    size_bytes = work.working_set_bytes
-    if size_bytes is None or "memory" not in work.bytes:
+def _canary(device: Device, when: str, progress: _Progress) -> tuple[Measurement, ...]:
+    """Run the device's reference kernel, which no change of the code under test makes slower."""
+    if not isinstance(device, protocols.RunsCanary):
         return ()
-    if not isinstance(device, protocols.MeasuresStream):
-        return ()
-    ceiling = Measurement(
-        quantity="stream_rate", unit="B/s", scope="device", meter="stream", phase="ceiling"
-    )
-    with progress("ceiling"):
+    canary = Measurement(quantity="canary", unit="s", scope="device", meter=device.name, phase=when)
+    with progress("canary"):
         try:
-            rates = device.stream_rates(min(int(size_bytes), _MAX_STREAM_BYTES))
-        # What was measured must not be lost to a probe that only puts it into proportion.
+            return (replace(canary, values=tuple(device.canary())),)
+        # What is measured must not be lost to a kernel that only puts it into proportion.
         except Exception as error:
-            unread = replace(ceiling, status=Status.UNAVAILABLE, reason=_one_line(error))
-            return (unread,)
-    return (replace(ceiling, values=tuple(rates)),)
+            return (replace(canary, status=Status.UNAVAILABLE, reason=_one_line(error)),)
 
 
 def _from_base(meter: Meter, base_bytes: int) -> Meter:
@@ -220,17 +257,20 @@ def _from_base(meter: Meter, base_bytes: int) -> Meter:
 
 
 def _sampling(task: Task, meter: Meter) -> measure.Sampling:
-    if not meter.quantity.startswith("peak_"):
-        return task.sampling
-    # A peak hardly varies from step to step: few samples, so that slow steps cost little.
-    return replace(
-        task.sampling,
-        min_samples=1,
-        max_samples=task.sampling.min_samples,
-        budget_s=task.sampling.budget_s / 3,
-        warm_up_s=0.0,
-        precision=0.0,
-    )
+    if meter.quantity.startswith("peak_"):
+        # A peak hardly varies from step to step: few samples, so that slow steps cost little.
+        few = 1 if task.process else task.sampling.min_samples
+        return replace(
+            task.sampling,
+            min_samples=1,
+            max_samples=few,
+            budget_s=task.sampling.budget_s / 3,
+            warm_up_s=0.0,
+        )
+    if meter.quantity != "time" and task.process:
+        # Slow meters: once in each further process, since processes tell more than samples.
+        return replace(task.sampling, min_samples=1, max_samples=1)
+    return task.sampling
 
 
 def _rejection(verification: Verification) -> str:

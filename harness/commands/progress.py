@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from harness import store, units
+from harness import rounds, store, units
 from harness.plan import Plan, PlannedCase
 from harness.printable import printable
 from harness.records import Outcome, Result, Scalar
@@ -45,7 +45,7 @@ class _Observer:
         self._bar = bar
         self._task: TaskID | None = None
         self._label = ""
-        self._labels = _labels(plan)
+        self._labels = labels(plan)
         if bar is not None:
             self._task = bar.add_task("", total=self._total, eta=self._eta())
 
@@ -53,35 +53,44 @@ class _Observer:
         """Say what was found of an earlier attempt."""
         for message in run.messages:
             self._print(f"warning: {message}")
-        done = [planned for planned in plan.cases if run.has(planned.case)]
+        done = [one for one in plan.cases if rounds.finished(one, run.of(one.case))]
         if run.resumed:
             self._print(f"resuming run {run.header.id}: {len(done)} of {self._total} cases done")
         for planned in done:
             self._left_s.pop(planned.case.key)
         self._show("")
 
-    def case_started(self, planned: PlannedCase) -> None:
-        """Name the case."""
-        self._label = self._labels[planned.case.key]
+    def warn(self, message: str) -> None:
+        """Say it."""
+        self._print(f"warning: {message}")
+
+    def case_started(self, planned: PlannedCase, process: int) -> None:
+        """Name the case and its repetition."""
+        self._label = f"{self._labels[planned.case.key]} #{process + 1}"
         self._show("")
 
     def phase(self, name: str) -> None:
         """Name the phase."""
         self._show(name)
 
-    def case_done(self, planned: PlannedCase, result: Result) -> None:
-        """Say how the case ended and what is left."""
-        self._left_s.pop(planned.case.key, None)
+    def process_done(self, planned: PlannedCase, result: Result, last: bool) -> None:
+        """Say how the process ended and what is left."""
+        key = planned.case.key
         if result.outcome is not Outcome.SKIPPED:
-            self._estimated_s += planned.estimate_s
+            self._estimated_s += planned.process_s
             self._taken_s += result.duration_s
+        if last:
+            self._left_s.pop(key, None)
+        elif key in self._left_s:
+            self._left_s[key] = max(self._left_s[key] - planned.process_s, planned.process_s)
         done = self._total - len(self._left_s)
         reason = f": {result.reason}" if result.reason else ""
         plain = self._bar is None
         if plain or result.outcome is not Outcome.OK:
+            took = f" ({result.duration_s:.1f} s, ETA {self._eta()})" if plain else ""
             self._print(
-                f"[{done}/{self._total}] {self._labels[planned.case.key]}: {result.outcome}{reason}"
-                + (f" ({result.duration_s:.1f} s, ETA {self._eta()})" if plain else "")
+                f"[{done}/{self._total}] {self._labels[key]} #{result.process + 1}: "
+                f"{result.outcome}{reason}{took}"
             )
         self._show("")
 
@@ -106,8 +115,8 @@ class _Observer:
             click.echo(line, err=True)
 
 
-def _labels(plan: Plan) -> dict[str, str]:
-    """Name each case by what tells it from the plan's others of its workload."""
+def labels(plan: Plan) -> dict[str, str]:
+    """Return for each case, by key, what tells it from the plan's others of its workload."""
     values: dict[tuple[str, str], set[Scalar]] = {}
     for planned in plan.cases:
         for name, value in planned.case.params.items():

@@ -19,13 +19,17 @@ from typing import Any
 from harness import protocols
 from harness.errors import AssayError
 from harness.plan import Selection, plan
+from harness.probe import measure_ceilings
 from harness.protocols import SIZES, Backend, Meter, Workload
 from harness.records import Params, Variant, Work
 from harness.registry import Registry, resolve
 
 MAX_CI_CASES = 12
 MAX_CI_S = 60.0
+MAX_CANARY_S = 0.5
+MAX_PROBE_S = 120.0
 _SI_UNITS = {"s", "B", "J", "B/s", "W", "1"}
+_CEILING_UNITS = {"memory_rate": "B/s", "disk_rate": "B/s", "flop_rate": "FLOP/s"}
 _HEAVY = ("torch", "numba")
 
 
@@ -64,6 +68,8 @@ def backend_checks(path: str) -> list[Check]:
         Check("its_first_meter_is_time", lambda: _time_comes_first(backend)),
         Check("its_meters_read_or_say_why_not", lambda: _meters_read(backend)),
         Check("its_environment_is_json", lambda: _environment_is_json(backend)),
+        Check("its_canary_reads_seconds", lambda: _canary_reads(backend)),
+        Check("its_ceilings_are_measured_or_said_to_be_none", lambda: _ceilings_are_rates(path)),
     ]
 
 
@@ -141,6 +147,25 @@ def _reads(meter: Meter) -> None:
 
 def _environment_is_json(backend: Backend) -> None:
     json.dumps(backend.open(0).environment(), allow_nan=False)
+
+
+def _canary_reads(backend: Backend) -> None:
+    device = backend.open(0)
+    if isinstance(device, protocols.RunsCanary):
+        readings = device.canary()
+        assert len(readings) >= 3, "a canary is told from noise by several readings"
+        assert all(0 < reading < MAX_CANARY_S for reading in readings), readings
+
+
+def _ceilings_are_rates(path: str) -> None:
+    if not isinstance(resolve(path).open(0), protocols.MeasuresCeilings):
+        return
+    # In a process of its own: the probe loads frameworks that this one may not have loaded.
+    probe = measure_ceilings(path, device_index=0, pin=(), env={}, timeout_s=MAX_PROBE_S)
+    assert probe.ceilings, probe.reason
+    for ceiling in probe.ceilings:
+        assert ceiling.unit == _CEILING_UNITS[ceiling.quantity], ceiling
+        assert (ceiling.size_bytes is None) == (ceiling.quantity == "flop_rate"), ceiling
 
 
 def _one_baseline(workload: Workload[Any]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from harness.errors import AssayError
 from harness.protocols import Device, Meter, MeterError
 from harness.records import (
+    Ceiling,
     Facts,
     Parameter,
     Params,
@@ -118,6 +119,26 @@ class FakeDevice:
             FakeMeter(self.clock, quantity="peak_memory", unit="B"),
             FakeMeter(self.clock, quantity="energy", unit="J"),
         )
+
+    def ceilings(self) -> Sequence[Ceiling]:
+        """Return a rate for each kind that the fake workload declares, ten times what it reaches.
+
+        At the fake workload's default parameters, that is.
+        """
+        return (
+            Ceiling("memory_rate", "L1", "B/s", (1280.0, 1270.0), 64.0, "virtual"),
+            Ceiling("flop_rate", "float64", "FLOP/s", (160.0, 159.0), None, "virtual"),
+        )
+
+    def canary(self) -> Sequence[float]:
+        """Let about a virtual millisecond pass three times."""
+        started = self.clock.now_s
+        readings = []
+        for _ in range(3):
+            self.clock.advance(2**-10)  # a float that leaves sums exact
+            readings.append(self.clock.now_s - started)
+            started = self.clock.now_s
+        return readings
 
     def environment(self) -> Facts:
         """Return the device's name."""
@@ -256,8 +277,14 @@ class FakeWorkload:
         )
 
     def work(self, state: FakeState) -> Work:
-        """Return four items a step."""
-        return Work(items=4.0, item="item", flops={"float64": 8.0}, bytes={"memory": 64.0})
+        """Return four items a step, which works on as much memory as it moves."""
+        return Work(
+            items=4.0,
+            item="item",
+            flops={"float64": 8.0},
+            bytes={"memory": 64.0},
+            working_set_bytes=64.0,
+        )
 
     def quality(self, state: FakeState) -> Quality:
         """Return a perfect score, of a type that JSON does not know where that is asked for."""

@@ -5,7 +5,7 @@ import json
 import math
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from asv.config import Config
 from asv.results import Results, iter_results
 
 from dashboards.asv_cell import QUANTITIES, cell_of
-from dashboards.asv_export import MARKER, export
+from dashboards.asv_export import MARKER, ExportSummary, export
+from harness.case_run import CaseRun
 from harness.errors import AssayError
 from harness.records import Measurement, Outcome, Result, Status
 
@@ -40,6 +41,13 @@ def values_of(directory: Path, benchmark: str) -> dict[tuple[str, ...], float | 
     return dict(zip(itertools.product(*params), values, strict=True))
 
 
+def exported(results: Sequence[Result], directory: Path, **what: Any) -> ExportSummary:
+    """Export results that are each of a run of their own."""
+    return export(
+        [CaseRun(f"{at:03}", (result,)) for at, result in enumerate(results)], directory, **what
+    )
+
+
 def tree(directory: Path) -> dict[str, bytes]:
     return {
         path.relative_to(directory).as_posix(): path.read_bytes()
@@ -52,7 +60,7 @@ def test_asv_reads_the_median_per_item_its_samples_and_its_statistics(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
     result = measured(history, seconds=2.0, items=4.0)
-    export([result], tmp_path / "asv")
+    exported([result], tmp_path / "asv")
     (results,) = loaded(tmp_path / "asv")
     params = benchmarks_of(tmp_path / "asv")["heat.time"]["params"]
     expected = [value / 4 for value in result.measurements[0].values]
@@ -71,14 +79,14 @@ def test_asv_reads_the_median_per_item_its_samples_and_its_statistics(
 
 
 def test_a_peak_is_not_divided_by_the_items(tmp_path: Path, history: Any, measured: Make) -> None:
-    export([measured(history, items=4.0)], tmp_path)
+    exported([measured(history, items=4.0)], tmp_path)
     assert list(values_of(tmp_path, "heat.peak_memory").values()) == [1.1e6]
 
 
 def test_every_quantity_is_a_benchmark_with_its_unit_and_says_what_an_item_is(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
-    export([measured(history), measured(history, workload="msrep")], tmp_path)
+    exported([measured(history), measured(history, workload="msrep")], tmp_path)
     found = benchmarks_of(tmp_path)
     assert {name: entry["unit"] for name, entry in found.items()} == {
         f"{workload}.{quantity}": unit
@@ -96,7 +104,7 @@ def test_parameters_are_literals_of_all_results_and_the_last_runs_fastest(
         measured(history, variant=variant, params={"rows": rows, "kind": "road"}, seconds=seconds)
         for variant, rows, seconds in [("scipy", 10, 1.0), ("numba", 9, 2.0), ("numba", 10, 3.0)]
     ]
-    export(results, tmp_path)
+    exported(results, tmp_path)
     entry = benchmarks_of(tmp_path)["heat.time"]
     assert entry["param_names"] == ["backend", "variant", "rows", "kind"]
     assert entry["params"] == [["'cpu'"], ["'numba'", "'scipy'"], ["9", "10"], ["'road'"]]
@@ -115,13 +123,13 @@ def test_a_case_that_ended_badly_is_null(
     tmp_path: Path, history: Any, measured: Make, outcome: Outcome
 ) -> None:
     results = [measured(history), measured(history, variant="numba", outcome=outcome)]
-    export(results, tmp_path)
+    exported(results, tmp_path)
     assert values_of(tmp_path, "heat.time")["'cpu'", "'numba'", "10"] is None
 
 
 def test_an_absent_device_is_nan(tmp_path: Path, history: Any, measured: Make) -> None:
     results = [measured(history), measured(history, backend="cuda", outcome=Outcome.SKIPPED)]
-    export(results, tmp_path)
+    exported(results, tmp_path)
     value = values_of(tmp_path, "heat.time")["'cuda'", "'torch'", "10"]
     assert value is not None
     assert math.isnan(value)
@@ -130,7 +138,7 @@ def test_an_absent_device_is_nan(tmp_path: Path, history: Any, measured: Make) -
 def test_unavailable_energy_is_nan_and_the_reason_stands_in_the_description(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
-    export([measured(history)], tmp_path)
+    exported([measured(history)], tmp_path)
     (value,) = values_of(tmp_path, "heat.energy").values()
     assert value is not None
     assert math.isnan(value)
@@ -146,7 +154,7 @@ def test_only_energy_that_was_read_is_exported(
 ) -> None:
     energy = Measurement("energy", "J", "package", "any", values=(8.0, 8.0), status=status)
     result = replace(measured(history, items=4.0), measurements=(energy,))
-    value = cell_of(result, QUANTITIES[2]).value
+    value = cell_of(CaseRun("run", (result,)), QUANTITIES[2]).value
     assert (value == 2.0) is exported
 
 
@@ -163,7 +171,7 @@ def test_results_without_a_clean_commit_are_left_out_and_counted(
         measured(history, facts={"commit_time": None}),
         measured(history, facts={"machine": ""}),
     ]
-    summary = export(results, tmp_path)
+    summary = exported(results, tmp_path)
     assert summary.results == 1
     assert summary.left_out_lines() == [
         "3 results left out: the checkout was dirty",
@@ -176,10 +184,10 @@ def test_results_without_a_clean_commit_are_left_out_and_counted(
 def test_without_any_fit_result_the_former_export_stays(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
-    export([measured(history)], tmp_path / "asv")
+    exported([measured(history)], tmp_path / "asv")
     before = tree(tmp_path / "asv")
     with pytest.raises(AssayError, match=r"1 result left out: the checkout was dirty; commit"):
-        export([measured(history, facts={"dirty": True})], tmp_path / "asv")
+        exported([measured(history, facts={"dirty": True})], tmp_path / "asv")
     assert tree(tmp_path / "asv") == before
 
 
@@ -188,7 +196,7 @@ def test_the_latest_result_of_a_case_wins(tmp_path: Path, history: Any, measured
         measured(history, seconds=4.0, started_at=1_700_000_300.0),
         measured(history, seconds=8.0, started_at=1_700_000_200.0),
     ]
-    summary = export(results, tmp_path)
+    summary = exported(results, tmp_path)
     assert list(values_of(tmp_path, "heat.time").values()) == [pytest.approx(1.0)]
     assert summary.left_out == {"a newer result of the same case is there": 1}
 
@@ -200,7 +208,7 @@ def test_a_skip_does_not_undo_what_was_measured(
     skipped = replace(
         result, outcome=Outcome.SKIPPED, measurements=(), started_at=result.started_at + 1
     )
-    export([result, skipped], tmp_path / "asv")
+    exported([result, skipped], tmp_path / "asv")
     assert list(values_of(tmp_path / "asv", f"{result.case.workload}.time").values()) == [1.0]
 
 
@@ -209,7 +217,7 @@ def test_other_settings_have_a_series_of_their_own(
 ) -> None:
     default = measured(history, seconds=1.0)
     pinned = measured(history, seconds=2.0, facts={"settings": {"threads": 1}})
-    export([default, pinned], tmp_path / "asv")
+    exported([default, pinned], tmp_path / "asv")
     names = {results.env_name for results in loaded(tmp_path / "asv")}
     assert len(names) == 2
     assert any(name.endswith("-threads1") for name in names)
@@ -223,7 +231,7 @@ def test_results_of_another_version_of_the_workload_drop_out(
         measured(history, version="2", seconds=4.0, started_at=1_700_000_300.0),
         measured(history, version="1", seconds=8.0, started_at=1_700_000_200.0),
     ]
-    summary = export(results, tmp_path, versions=known)
+    summary = exported(results, tmp_path, versions=known)
     assert list(values_of(tmp_path, "heat.time").values()) == [pytest.approx(seconds / 4)]
     (reason,) = summary.left_out
     assert reason.startswith("workload heat is at version")
@@ -237,7 +245,7 @@ def test_two_processors_under_one_machine_name_are_not_mixed(
         measured(history, started_at=1_700_000_300.0),
         measured(history, facts=other, variant="numba", started_at=1_700_000_200.0),
     ]
-    summary = export(results, tmp_path)
+    summary = exported(results, tmp_path)
     assert summary.left_out == {"another processor has the same machine name": 1}
     (file,) = loaded(tmp_path)
     assert file.params["cpu"] == "Example CPU @ 2.0GHz"
@@ -253,7 +261,7 @@ def test_machines_commits_and_environments_have_files_of_their_own(
         measured(history, 1, facts=newer),
         measured(history, 1, facts={"machine": "bench-2"}),
     ]
-    summary = export(results, tmp_path)
+    summary = exported(results, tmp_path)
     assert summary.machines == ("bench-1", "bench-2")
     assert set(summary.commits) == set(history.commits[:2])
     files = loaded(tmp_path)
@@ -269,7 +277,7 @@ def test_two_commits_that_begin_alike_keep_their_files(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
     twins = ["0123abcd" + "e" * 32, "0123abcd" + "f" * 32]
-    export([measured(history, facts={"commit": twin}) for twin in twins], tmp_path)
+    exported([measured(history, facts={"commit": twin}) for twin in twins], tmp_path)
     assert sorted(file.commit_hash for file in loaded(tmp_path)) == twins
 
 
@@ -294,18 +302,18 @@ def test_the_order_of_the_results_does_not_matter(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
     results = assorted(history, measured)
-    export(results, tmp_path / "first")
+    exported(results, tmp_path / "first")
     for seed in range(5):
         random.Random(seed).shuffle(results)
-        export(results, tmp_path / "next")
+        exported(results, tmp_path / "next")
         assert tree(tmp_path / "next") == tree(tmp_path / "first")
 
 
 def test_an_export_replaces_the_former_one_as_a_whole(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
-    export([measured(history, facts={"machine": "gone"})], tmp_path / "asv")
-    export([measured(history)], tmp_path / "asv")
+    exported([measured(history, facts={"machine": "gone"})], tmp_path / "asv")
+    exported([measured(history)], tmp_path / "asv")
     assert {path.name for path in tmp_path.iterdir()} == {"asv"}
     assert not (tmp_path / "asv" / "gone").exists()
     assert (tmp_path / "asv" / MARKER).is_file()
@@ -316,11 +324,11 @@ def test_files_of_others_are_never_deleted(
     tmp_path: Path, history: Any, measured: Make, stranger: str
 ) -> None:
     directory = tmp_path / "asv"
-    export([measured(history)], directory)
+    exported([measured(history)], directory)
     (directory / stranger).parent.mkdir(parents=True, exist_ok=True)
     (directory / stranger).write_text("mine")
     with pytest.raises(AssayError, match="was not written by `assay publish`"):
-        export([measured(history)], directory)
+        exported([measured(history)], directory)
     assert (directory / stranger).read_text() == "mine"
 
 
@@ -329,7 +337,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AssayError, match="cannot write"):
-        export([measured(history)], tmp_path / "file" / "asv")
+        exported([measured(history)], tmp_path / "file" / "asv")
 
 
 HOSTILE = [
@@ -356,7 +364,7 @@ def test_hostile_names_stay_in_the_folder_and_load(
     result = measured(
         history, facts={**facts, "cpu": cpu}, workload=name, variant=name, params={name: name}
     )
-    export([result], tmp_path / "asv")
+    exported([result], tmp_path / "asv")
     assert {path.name for path in tmp_path.iterdir()} == {"asv"}
     (file,) = loaded(tmp_path / "asv")
     (path,) = (tmp_path / "asv").rglob(f"{history.commits[0][:8]}-*.json")
@@ -368,7 +376,7 @@ def test_hostile_names_stay_in_the_folder_and_load(
 
 def test_no_number_but_nan_is_outside_json(tmp_path: Path, history: Any, measured: Make) -> None:
     results = [measured(history, samples=1), measured(history, variant="n", params={"x": math.inf})]
-    export(results, tmp_path)
+    exported(results, tmp_path)
 
     def refuse(constant: str) -> float:
         assert constant == "NaN"

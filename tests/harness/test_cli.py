@@ -15,7 +15,7 @@ import pytest
 
 Assay = Callable[..., "subprocess.CompletedProcess[str]"]
 
-FAKE = ("-w", "fake", "-b", "fake", "--size", "small", "--precision", "100%")
+FAKE = ("-w", "fake", "-b", "fake", "--size", "small", "--processes", "1")
 
 
 def one_line(text: str) -> str:
@@ -36,7 +36,18 @@ def test_importing_the_harness_loads_no_framework_and_no_table_library(statement
 def test_help_names_every_command_without_loading_a_framework(assay: Assay) -> None:
     answer = assay("--help", PYTHONPROFILEIMPORTTIME="1")
     assert answer.returncode == 0
-    for command in ("data", "devices", "list", "preview", "publish", "run", "show", "store"):
+    for command in (
+        "data",
+        "devices",
+        "list",
+        "preview",
+        "publish",
+        "run",
+        "show",
+        "store",
+        "ab",
+        "compare",
+    ):
         assert f"  {command} " in answer.stdout
     loaded = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
     assert "harness.cli" in loaded
@@ -81,16 +92,17 @@ def test_a_dry_run_prints_the_plan_and_measures_nothing(assay: Assay, tmp_path: 
 
 
 def test_a_run_prints_its_table_and_show_prints_it_again(assay: Assay) -> None:
-    ran = assay("run", *FAKE, "--variant", "exact", "--variant", "half")
+    ran = assay("run", *FAKE, "--processes", "2", "--variant", "exact", "--variant", "half")
     assert ran.returncode == 0, ran.stderr
     assert "125 ms" in ran.stdout
     assert "2.00x [2.00, 2.00]" in ran.stdout
-    assert "[2/2] fake/half on fake" in ran.stderr
+    assert "[2/2] fake/" in ran.stderr
+    assert "fake/half on fake #2: ok" in ran.stderr
     assert "ETA" in ran.stderr
     shown = assay("show")
     assert "62.5 ms" in shown.stdout
     rows = json.loads(assay("show", "--json").stdout)
-    assert [row["time_s"]["median"] for row in rows] == [0.125, 0.0625]
+    assert [row["time_s"]["median"] for row in rows] == pytest.approx([0.125, 0.0625])
     assert rows[1]["speedup"] == {
         "baseline": "exact",
         "ratio": 2.0,
@@ -190,7 +202,7 @@ def test_a_corrupt_result_is_named_after_everything_else_is_shown(
 def test_a_suite_gives_the_options_and_flags_win_over_it(assay: Assay, tmp_path: Path) -> None:
     (tmp_path / "assay.toml").write_text(
         'results = "kept"\n[suites.quick]\nworkloads = ["fake"]\nbackends = ["fake"]\n'
-        'variants = ["exact"]\nsize = "small"\nprecision = "100%"\n'
+        'variants = ["exact"]\nsize = "small"\nprocesses = 1\n'
         "params = {step_s = [0.25, 0.75]}\n"
     )
     ran = assay("run", "--suite", "quick", "--json")

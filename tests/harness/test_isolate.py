@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+import harness
+from harness.errors import AssayError
 from harness.isolate import LOG_TAIL_BYTES, run_isolated
 from harness.measure import Sampling
 from harness.records import Case, Outcome, Params, Result, Status
-from harness.task import Task
+from harness.task import PROTOCOL, Task
 from harness.testing import FAKE_WORKLOAD
 
 QUICK = Sampling(min_samples=3, max_samples=3, budget_s=0.1, warm_up_s=0.0)
@@ -44,7 +47,10 @@ def test_a_good_case_comes_back_with_everything_it_measured() -> None:
     phases: list[str] = []
     result = run_isolated(task_of("exact"), timeout_s=60.0, env={}, on_phase=phases.append)
     assert result.outcome is Outcome.OK
-    assert [m.quantity for m in result.measurements] == ["time", "peak_memory", "energy"]
+    assert [m.quantity for m in result.measurements] == [
+        *("time", "peak_memory", "energy"),
+        *("canary", "canary"),
+    ]
     assert result.measurements[0].values == (0.5, 0.5, 0.5)
     assert result.measurements[2].values == (5.0, 5.0, 5.0)
     assert result.work is not None
@@ -54,8 +60,8 @@ def test_a_good_case_comes_back_with_everything_it_measured() -> None:
     assert result.environment["machine"] == "here"
     assert {"runtime", "device"} <= set(result.environment)
     assert phases == [
-        *("limits", "import", "prepare", "verify"),
-        *("time", "peak_memory", "energy", "quality"),
+        *("limits", "import", "canary", "prepare", "verify"),
+        *("time", "peak_memory", "energy", "quality", "canary"),
     ]
     assert result.duration_s > 0
     assert result.started_at == pytest.approx(time.time(), abs=60)
@@ -162,17 +168,13 @@ class Nasty(FakeWorkload):
             os.write(answer, b"\\n")
         return super().prepare(device, variant, params, seed)
 
-    def work(self, state):
-        from harness import Work
-        return Work(items=4.0, bytes={"memory": 8.0}, working_set_bytes=8.0)
-
-class NoStream(FakeDevice):
-    def stream_rates(self, size_bytes):
-        raise RuntimeError("no place for a cache")
+class DeadCanary(FakeDevice):
+    def canary(self):
+        raise RuntimeError("no air")
 
 class Backend(FakeBackend):
     def open(self, index):
-        return NoStream()
+        return DeadCanary()
 
 class Closed(FakeBackend):
     def open(self, index):
@@ -226,20 +228,86 @@ def test_junk_on_the_answer_pipe_is_kept_as_log_and_harms_nothing(
     assert "[on the answer pipe]" in result.log_tail
 
 
-def test_a_ceiling_that_cannot_be_measured_loses_no_measurement(
-    nasty: Callable[[str], Result],
-) -> None:
+def test_a_canary_that_fails_loses_no_measurement(nasty: Callable[[str], Result]) -> None:
     result = nasty("plain")
     assert result.outcome is Outcome.OK
-    ceiling = result.measurement("stream_rate")
-    assert ceiling is not None
-    assert (ceiling.status, ceiling.reason) == (
-        Status.UNAVAILABLE,
-        "RuntimeError: no place for a cache",
-    )
+    canary = result.measurement("canary")
+    assert canary is not None
+    assert (canary.status, canary.reason) == (Status.UNAVAILABLE, "RuntimeError: no air")
     time_ = result.measurement("time")
     assert time_ is not None
     assert time_.values == (0.5, 0.5, 0.5)
+
+
+OTHER_WORKER = """
+import os, sys, time
+os.write(int(sys.argv[1]), LINE.encode() + b"\\n")
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def worker_that_says(tmp_path: Path) -> Callable[[str], Result]:
+    """Run a case in a worker of another Assay, which says one line and goes on working."""
+
+    def run(line: str, timeout_s: float = 30.0) -> Result:
+        (tmp_path / "harness").mkdir()
+        (tmp_path / "harness/__init__.py").write_text("")
+        (tmp_path / "harness/worker.py").write_text(OTHER_WORKER.replace("LINE", repr(line)))
+        env = {"PYTHONPATH": str(tmp_path)}
+        return run_isolated(task_of("exact"), timeout_s=timeout_s, env=env)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("line", "spoken", "older"),
+    [
+        (f'{{"protocol":{PROTOCOL + 1},"phase":["import"]}}', PROTOCOL + 1, "this Assay"),
+        (f'{{"protocol":{PROTOCOL + 1}}}', PROTOCOL + 1, "this Assay"),
+        ('{"phase":"import","result":null}', 0, "the worker's Assay"),
+    ],
+)
+def test_a_worker_that_speaks_another_protocol_is_refused_at_once(
+    worker_that_says: Callable[[str], Result], line: str, spoken: int, older: str
+) -> None:
+    result = worker_that_says(line)
+    assert result.outcome is Outcome.FAILED
+    assert result.reason.startswith(
+        f"the worker speaks protocol {spoken}, this Assay {PROTOCOL}; upgrade {older}"
+    )
+    assert result.duration_s < 15
+
+
+@pytest.mark.parametrize("line", ['{"some":"json"}', "[1]", f'{{"protocol":{PROTOCOL}}}'])
+def test_json_that_is_no_answer_is_no_protocol(
+    worker_that_says: Callable[..., Result], line: str
+) -> None:
+    result = worker_that_says(line, 2.0)
+    assert result.outcome is Outcome.TIMEOUT
+    assert "[on the answer pipe] " + line in result.log_tail
+
+
+def test_a_worker_of_another_interpreter_answers_like_our_own(tmp_path: Path) -> None:
+    venv.create(tmp_path / "other", with_pip=False)
+    paths = [str(Path(harness.__file__).parents[1]), *sys.path[1:]]
+    result = run_isolated(
+        task_of("exact"),
+        timeout_s=60.0,
+        env={"PYTHONPATH": os.pathsep.join(paths)},
+        python=tmp_path / "other/bin/python",
+    )
+    assert (result.outcome, result.reason) == (Outcome.OK, "")
+    assert result.measurements[0].values == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", ["absent", "not-executable"])
+def test_an_interpreter_that_cannot_start_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "not-executable").write_text("")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(AssayError, match=f"{name} cannot be started .*; name a Python interpreter"):
+        run_isolated(task_of("exact"), timeout_s=9.0, env={}, python=tmp_path / name)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_device_that_does_not_open_is_no_bad_input(nasty: Callable[[str], Result]) -> None:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import AssayError
-from harness.plan import DEFAULT_ESTIMATE_S, SAMPLING_S, Selection, parse_value, plan
+from harness.plan import CASE_S, DEFAULT_ESTIMATE_S, SAMPLING_S, Selection, parse_value, plan
 from harness.records import Parameter
 from harness.registry import Registry
+from harness.repetition import PILOT
 
 BOTH = Registry(
     backends={
@@ -122,13 +123,24 @@ def test_a_value_of_the_wrong_type_names_the_parameter(fakes: Registry, text: st
 
 def test_the_estimate_is_set_up_and_sampling_of_what_runs(fakes: Registry) -> None:
     planned = plan(fakes, Selection(variants=("exact", "needs-unicorn"), size="small"))
-    expected = DEFAULT_ESTIMATE_S + SAMPLING_S["small"] * 4 / 3
-    assert planned.estimate_s == pytest.approx(expected)
+    process_s = DEFAULT_ESTIMATE_S + SAMPLING_S["small"] * 4 / 3
+    assert planned.cases[0].process_s == pytest.approx(process_s)
+    assert planned.estimate_s == pytest.approx(CASE_S["small"])
 
 
-def test_a_budget_is_shared_by_the_samplings(fakes: Registry) -> None:
-    planned = plan(fakes, Selection(variants=("exact", "half"), budget_s=100.0))
-    assert planned.estimate_s == pytest.approx(100.0)
+def test_the_estimate_of_so_many_processes_is_theirs(fakes: Registry) -> None:
+    planned = plan(fakes, Selection(variants=("exact",), size="small", processes=3))
+    assert planned.estimate_s == pytest.approx(3 * planned.cases[0].process_s)
+
+
+def test_a_budget_shortens_the_samplings_until_a_pilot_fits(fakes: Registry) -> None:
+    planned = plan(fakes, Selection(variants=("exact", "half"), budget_s=64.0))
+    assert PILOT * sum(one.process_s for one in planned.cases) == pytest.approx(64.0)
+
+
+def test_a_budget_never_lengthens_a_sampling(fakes: Registry) -> None:
+    planned = plan(fakes, Selection(variants=("exact",), budget_s=1e4))
+    assert {one.sampling.budget_s for one in planned.cases} == {SAMPLING_S["ci"]}
 
 
 def test_a_budget_too_short_for_one_sample_is_refused(fakes: Registry) -> None:
@@ -138,7 +150,7 @@ def test_a_budget_too_short_for_one_sample_is_refused(fakes: Registry) -> None:
 
 def test_a_time_out_is_never_below_what_the_case_is_expected_to_take(fakes: Registry) -> None:
     [one] = plan(fakes, Selection(variants=("exact",), size="small", budget_s=1e4)).cases
-    assert one.timeout_s > 4 * one.estimate_s
+    assert one.timeout_s > 4 * one.process_s
     given = Selection(variants=("exact",), size="small", timeout_s=7.0)
     assert plan(fakes, given).cases[0].timeout_s == 7.0
 

@@ -17,6 +17,7 @@ from harness.environment import environment_name
 from harness.plan import Plan, PlannedCase, Selection, plan
 from harness.records import Outcome, Result
 from harness.registry import Registry
+from harness.repetition import PILOT
 
 
 class Silent:
@@ -27,41 +28,47 @@ class Silent:
 
     def started(self, run: store.Run, plan: Plan) -> None: ...
 
-    def case_started(self, planned: PlannedCase) -> None:
+    def warn(self, message: str) -> None: ...
+
+    def case_started(self, planned: PlannedCase, process: int) -> None:
         self.ran.append(planned.case.variant)
 
     def phase(self, name: str) -> None: ...
 
-    def case_done(self, planned: PlannedCase, result: Result) -> None: ...
+    def process_done(self, planned: PlannedCase, result: Result, last: bool) -> None: ...
 
 
 class DiesAfter(Silent):
-    """Interrupts the run once so many cases are stored."""
+    """Interrupts the run once so many results are stored."""
 
     def __init__(self, cases: int) -> None:
         super().__init__()
         self.left = cases
 
-    def case_done(self, planned: PlannedCase, result: Result) -> None:
+    def process_done(self, planned: PlannedCase, result: Result, last: bool) -> None:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
 
 
 def small_plan(fakes: Registry, *variants: str) -> Plan:
-    return plan(fakes, Selection(variants=variants, size="small", precision=1.0))
+    return plan(fakes, Selection(variants=variants, size="small", processes=1))
+
+
+def results_of(outcome: session.RunOutcome) -> list[Result]:
+    return [result for one in outcome.cases for result in one.results]
 
 
 def test_a_run_measures_every_case_and_is_finished(tmp_path: Path, fakes: Registry) -> None:
     planned = small_plan(fakes, "exact", "wrong", "needs-unicorn")
     outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=Silent())
-    assert [result.outcome for result in outcome.results] == [
+    assert [result.outcome for result in results_of(outcome)] == [
         Outcome.OK,
         Outcome.FAILED,
         Outcome.SKIPPED,
     ]
     assert (tmp_path / outcome.run / "finished").exists()
-    for result in outcome.results:
+    for result in results_of(outcome):
         assert {"machine", "commit", "dirty", "source_digest", "id"} <= set(result.environment)
 
 
@@ -71,8 +78,9 @@ def test_an_interrupted_run_measures_only_what_is_missing(tmp_path: Path, fakes:
         session.run_plan(planned, session.Settings(), tmp_path, observer=DiesAfter(2))
     observer = Silent()
     outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
-    assert observer.ran == ["chatters"]
-    assert len(outcome.results) == 3
+    [missing] = observer.ran
+    assert missing in ("exact", "half", "chatters")
+    assert len(results_of(outcome)) == 3
     again = Silent()
     session.run_plan(planned, session.Settings(), tmp_path, observer=again)
     assert len(again.ran) == 3
@@ -86,11 +94,11 @@ def test_anything_else_starts_anew(tmp_path: Path, fakes: Registry, change: str)
     settings = session.Settings(threads=1) if change == "settings" else session.Settings()
     if change == "plan":
         first, second = planned.cases
-        sampling = replace(second.sampling, precision=0.5)
+        sampling = replace(second.sampling, budget_s=0.5)
         planned = replace(planned, cases=(first, replace(second, sampling=sampling)))
     observer = Silent()
     session.run_plan(planned, settings, tmp_path, observer=observer, force=change == "force")
-    assert observer.ran == ["exact", "half"]
+    assert sorted(observer.ran) == ["exact", "half"]
 
 
 def test_cases_after_the_budget_are_skipped_with_the_reason(
@@ -99,7 +107,7 @@ def test_cases_after_the_budget_are_skipped_with_the_reason(
     planned = small_plan(fakes, "exact", "half")
     settings = session.Settings(budget_s=1e-9)
     outcome = session.run_plan(planned, settings, tmp_path, observer=Silent())
-    assert {result.reason for result in outcome.results} == {session.OVER_BUDGET}
+    assert {result.reason for result in results_of(outcome)} == {session.OVER_BUDGET}
 
 
 def test_threads_reach_the_worker(tmp_path: Path, fakes: Registry) -> None:
@@ -109,7 +117,7 @@ def test_threads_reach_the_worker(tmp_path: Path, fakes: Registry) -> None:
         tmp_path,
         observer=Silent(),
     )
-    variables = outcome.results[0].environment["runtime"]["variables"]
+    variables = results_of(outcome)[0].environment["runtime"]["variables"]
     assert variables["OMP_NUM_THREADS"] == "1"
 
 
@@ -130,7 +138,7 @@ def test_an_input_that_changed_is_not_mixed_with_the_old_one(
     source.write_text("changed")
     observer = Silent()
     session.run_plan(planned, session.Settings(), root, observer=observer)
-    assert observer.ran == ["exact", "half"]
+    assert sorted(observer.ran) == ["exact", "half"]
 
 
 @pytest.mark.parametrize("name", ["ASSAY_MACHINE", "OMP_NUM_THREADS"])
@@ -144,7 +152,7 @@ def test_another_machine_or_library_setting_is_not_resumed(
     monkeypatch.setenv(name, "2")
     observer = Silent()
     session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
-    assert observer.ran == ["exact", "half"]
+    assert sorted(observer.ran) == ["exact", "half"]
 
 
 def test_a_result_of_source_that_changed_during_the_run_is_dirty(
@@ -157,7 +165,7 @@ def test_a_result_of_source_that_changed_during_the_run_is_dirty(
     registry = replace(fakes, workloads={"fake": "drifting:WORKLOAD"})
 
     class Edits(Silent):
-        def case_done(self, planned: PlannedCase, result: Result) -> None:
+        def process_done(self, planned: PlannedCase, result: Result, last: bool) -> None:
             module.write_text(module.read_text() + "# edited\n")
 
     outcome = session.run_plan(
@@ -166,7 +174,7 @@ def test_a_result_of_source_that_changed_during_the_run_is_dirty(
         tmp_path / "results",
         observer=Edits(),
     )
-    first, second = outcome.results
+    first, second = results_of(outcome)
     assert first.environment["dirty_files"] != ["changed during the run"]
     assert second.environment["dirty"] is True
     assert second.environment["dirty_files"] == ["changed during the run"]
@@ -175,24 +183,70 @@ def test_a_result_of_source_that_changed_during_the_run_is_dirty(
 def test_an_input_that_one_variant_rejects_is_not_tried_by_the_next(
     tmp_path: Path, fakes: Registry
 ) -> None:
-    planned = small_plan(fakes, "rejects-input", "exact")
-    order = sorted(planned.cases, key=lambda one: one.case.variant != "rejects-input")
+    planned = small_plan(fakes, "rejects-input")
+    [one] = planned.cases
+    other = replace(one, case=replace(one.case, variant="rejects-it-too"))
     outcome = session.run_plan(
-        replace(planned, cases=tuple(order)),
-        session.Settings(),
-        tmp_path,
-        observer=Silent(),
+        replace(planned, cases=(one, other)), session.Settings(), tmp_path, observer=Silent()
     )
-    assert {result.reason for result in outcome.results} == {
+    assert {result.reason for result in results_of(outcome)} == {
         "input.txt: line 3 is not a number; repair the file"
     }
-    assert outcome.results[1].duration_s == 0.0
+    assert sorted(result.duration_s > 0 for result in results_of(outcome)) == [False, True]
+
+
+def test_a_case_is_repeated_until_it_is_precise(tmp_path: Path, fakes: Registry) -> None:
+    planned = plan(fakes, Selection(variants=("exact",), size="small"))
+    outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=Silent())
+    [one] = outcome.cases
+    # The virtual clock is exact, so the pilot is precise at once.
+    assert [result.process for result in one.results] == list(range(PILOT))
+    assert all(result.quality is None for result in one.results[1:])
+
+
+def test_a_case_that_fails_is_not_repeated(tmp_path: Path, fakes: Registry) -> None:
+    planned = plan(fakes, Selection(variants=("wrong",), size="small"))
+    outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=Silent())
+    assert [result.outcome for result in results_of(outcome)] == [Outcome.FAILED]
+
+
+def test_every_round_measures_each_case_once(tmp_path: Path, fakes: Registry) -> None:
+    variants = ("exact", "half", "chatters")
+    planned = plan(fakes, Selection(variants=variants, size="small", processes=3))
+    observer = Silent()
+    session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
+    rounds = [sorted(observer.ran[at : at + 3]) for at in (0, 3, 6)]
+    assert rounds == [sorted(variants)] * 3
+
+
+def test_an_interrupted_repetition_goes_on_with_the_next_process(
+    tmp_path: Path, fakes: Registry
+) -> None:
+    planned = plan(fakes, Selection(variants=("exact",), size="small", processes=4))
+    with pytest.raises(KeyboardInterrupt):
+        session.run_plan(planned, session.Settings(), tmp_path, observer=DiesAfter(3))
+    observer = Silent()
+    outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
+    assert observer.ran == ["exact"]
+    assert [result.process for result in outcome.cases[0].results] == [0, 1, 2, 3]
+
+
+def test_results_carry_the_ceilings_of_their_device_and_canaries(
+    tmp_path: Path, fakes: Registry
+) -> None:
+    outcome = session.run_plan(
+        small_plan(fakes, "exact"), session.Settings(), tmp_path, observer=Silent()
+    )
+    [result] = results_of(outcome)
+    assert "float64" in {ceiling.level for ceiling in result.ceilings}
+    phases = [one.phase for one in result.measurements if one.quantity == "canary"]
+    assert phases == ["before", "after"]
 
 
 def test_other_settings_are_another_environment(tmp_path: Path, fakes: Registry) -> None:
     planned = small_plan(fakes, "needs-unicorn")
     default, pinned = (
-        session.run_plan(planned, settings, tmp_path, observer=Silent()).results[0]
+        session.run_plan(planned, settings, tmp_path, observer=Silent()).cases[0].result
         for settings in (session.Settings(), session.Settings(threads=1))
     )
     assert default.environment["id"] != pinned.environment["id"]
@@ -222,7 +276,7 @@ def survive_kills(folder: Path, plugins: Path, program: str, kills: int) -> None
     command = [
         program,
         *("run", "-w", "fake", "-b", "fake", "--variant", "exact", "--size", "small"),
-        *("--precision", "100%", "-p", "real_s=0.002", *steps),
+        *("--processes", "1", "-p", "real_s=0.002", *steps),
     ]
     env = {**os.environ, "PYTHONPATH": str(plugins)}
     seen: dict[Path, bytes] = {}

@@ -123,7 +123,7 @@ def test_two_runs_at_once_write_apart_and_lose_nothing(tmp_path: Path) -> None:
         assert one.header.id != two.header.id
         one.append(result_of(CASES[0], 1.0))
         two.append(result_of(CASES[0], 2.0))
-    values = {r.measurements[0].values[0] for r in store.read_results(tmp_path)}
+    values = {r.measurements[0].values[0] for r in (one.result for one in store.read(tmp_path).results)}
     assert values == {1.0, 2.0}
 
 
@@ -189,7 +189,7 @@ def test_a_stray_file_or_link_named_like_a_start_blocks_no_run(tmp_path: Path) -
         os.utime(stray, (0, 0), follow_symlinks=False)
     with open_run(root) as run:
         run.append(result_of(CASES[0]))
-    assert len(store.read_results(root)) == 1
+    assert len(store.read(root).results) == 1
     assert list(outside.iterdir()) == []
 
 

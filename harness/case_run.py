@@ -1,0 +1,88 @@
+"""One case in one run: the results of all the processes that measured it, taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from harness.records import Case, Outcome, Result
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """What one run found out about one case.
+
+    Attributes:
+        run: the run's id.
+        results: one a process, in the order of the repetitions; at least one.
+    """
+
+    run: str
+    results: tuple[Result, ...]
+
+    @property
+    def case(self) -> Case:
+        """What was measured."""
+        return self.results[0].case
+
+    @property
+    def result(self) -> Result:
+        """The result that speaks for all: the first that did not end well, or the first."""
+        failed = (result for result in self.results if result.outcome is not Outcome.OK)
+        return next(failed, self.results[0])
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the case ended: well only where every process did."""
+        return self.result.outcome
+
+    def groups(self, quantity: str, *, per_item: bool = True) -> list[list[float]]:
+        """Return the samples of a quantity, a list for each process that has any.
+
+        Args:
+            quantity: "time", "energy", "peak_memory", ...
+            per_item: whether a step's value is divided by its items; a peak never is.
+        """
+        groups = []
+        for result in self.results:
+            measured = result.measurement(quantity)
+            if result.outcome is not Outcome.OK or measured is None or not measured.values:
+                continue
+            items = result.work.items if per_item and result.work is not None else 1.0
+            groups.append([value / items for value in measured.values])
+        return groups
+
+    def canary_s(self) -> float | None:
+        """Return the median of the device's reference kernel over all processes; None without."""
+        readings = [
+            value
+            for result in self.results
+            for measured in result.measurements
+            if measured.quantity == "canary"
+            for value in measured.values
+        ]
+        return median(readings) if readings else None
+
+    def flags(self) -> list[str]:
+        """Return the flags of the processes and of their times, each once."""
+        found: dict[str, None] = {}
+        for result in self.results:
+            time = result.measurement("time")
+            found |= dict.fromkeys([*result.flags, *(time.flags if time is not None else ())])
+        return list(found)
+
+
+def case_runs(stored: Iterable[tuple[str, Result]]) -> list[CaseRun]:
+    """Group results by run and case, in the order in which each case first appears.
+
+    Args:
+        stored: pairs of a run's id and a result.
+    """
+    found: dict[tuple[str, str], list[Result]] = {}
+    for run, result in stored:
+        found.setdefault((run, result.case.key), []).append(result)
+    return [
+        CaseRun(run, tuple(sorted(results, key=lambda result: result.process)))
+        for (run, _), results in found.items()
+    ]

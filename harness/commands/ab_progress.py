@@ -1,0 +1,78 @@
+"""Shows the progress of `assay ab`: one line that moves on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.status import Status
+
+from harness.ab import Compared
+from harness.commands.progress import labels
+from harness.plan import Plan, PlannedCase
+from harness.printable import printable
+from harness.units import format_duration
+
+
+@contextmanager
+def progress_of(plan: Plan) -> Iterator[AbProgress]:
+    """Yield the observer that suits standard error."""
+    if not sys.stderr.isatty():
+        yield AbProgress(plan, None)
+        return
+    with Console(stderr=True).status("") as status:
+        yield AbProgress(plan, status)
+
+
+class AbProgress:
+    """Tells what is prepared, which round runs, and each case's last word."""
+
+    def __init__(self, plan: Plan, status: Status | None) -> None:
+        self._labels = labels(plan)
+        self._status = status
+        self._left = len(plan.cases)
+        self._started = time.monotonic()
+        self._doing = ""
+
+    def say(self, line: str) -> None:
+        """Say what takes time before the first round."""
+        self._print(line)
+
+    def warn(self, message: str) -> None:
+        """Say it."""
+        self._print(f"warning: {message}")
+
+    def process_started(self, planned: PlannedCase, side: str, number: int) -> None:
+        """Name the case, the side and the round."""
+        self._doing = f"{self._labels[planned.case.key]}, round {number + 1}, {side}"
+        self.phase("")
+
+    def phase(self, name: str) -> None:
+        """Name the phase."""
+        if self._status is not None:
+            spent = format_duration(time.monotonic() - self._started)
+            text = f"{self._left} cases undecided after {spent}: {self._doing} {name}"
+            self._status.update(printable(text).replace("[", "\\["))
+
+    def round_done(self, planned: PlannedCase, compared: Compared) -> None:
+        """Say how far the case has come."""
+        self._left -= compared.final
+        judgement = compared.judgement
+        verdict = str(judgement.verdict) if judgement is not None else ""
+        if compared.final or self._status is None:
+            change = f" {judgement.ratio.estimate - 1:+.1%}" if judgement is not None else ""
+            self._print(
+                f"{self._labels[planned.case.key]}, round {len(compared.base)}: "
+                f"{compared.reason or verdict or 'measured'}{change}"
+            )
+
+    def _print(self, text: str) -> None:
+        line = printable(text)
+        if self._status is not None:
+            self._status.console.print(line, markup=False, highlight=False)
+        else:
+            click.echo(line, err=True)

@@ -1,0 +1,257 @@
+"""Finds where the level of one series of log values steps, reading it once from old to new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from harness.detect_critical import limit
+
+# Windows of newest points that are compared with what was before, and how much higher the limit
+# of each lies: the one of five points gets most of the false alarms that are allowed, because a
+# step should be found within five points; three and four only have to find large steps sooner,
+# the long ones small steps late. docs/decisions/0006-detector.md has what was measured.
+WINDOWS = np.array([3, 4, 5, 7, 10, 14, 20, 28, 40, 56, 80])
+_RAISED = np.array([0.4, 0.2, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+_BASELINE = 60  # points before the window that say what the level was, 4 windows if that is more
+_LEAST_BASELINE = 6
+_REFERENCE = 200  # points that say how the series scatters
+_LEAST_REFERENCE = 8
+_HELD_BACK = 5  # newest points, which may belong to a step and so say nothing about the scatter
+_ORDER = 3
+_REFIT = 3  # points between two fits of the correlation
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A step, as it was first seen.
+
+    Attributes:
+        index: the first point of the new level.
+        seen: how many points had been read when it was found.
+        score: its statistic in standard deviations, positive for a step up.
+    """
+
+    index: int
+    seen: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How a series scatters about its level.
+
+    Attributes:
+        low: lowest and
+        high: highest value about the level that is taken as it is; what lies beyond is moved there.
+        phi: coefficients of the autoregression of at most third order; [order] float64.
+        old: innovations of the earlier blocks.
+    """
+
+    low: float
+    high: float
+    phi: NDArray[np.float64]
+    old: NDArray[np.float64]
+
+    def innovations(self, deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each clipped deviation adds to what those before it foretold."""
+        clipped = np.clip(deviations, self.low, self.high)
+        added = clipped.copy()
+        for lag, coefficient in enumerate(self.phi, start=1):
+            added[lag:] -= coefficient * clipped[:-lag]
+        return added[len(self.phi) :]
+
+
+def scan(
+    y: NDArray[np.float64], boundaries: Iterable[int] = (), false_alarms: float = 1.0
+) -> list[Alarm]:
+    """Return the steps of a series in the order in which they are found.
+
+    Each answer rests on the points up to `seen` alone: reading on never takes one back. At every
+    point the newest 3 to 80 are compared with up to 60 (or four times as many) before them, in the
+    normal scores that their innovations take among the earlier innovations (sequential normal
+    scores: Conover, Tercero-Gómez and Cordero-Franco, Sequential Analysis 36, 2017; prewhitening:
+    an autoregression fitted by the Durbin-Levinson recursion). For independent noise the scores
+    do not depend on its distribution.
+
+    Args:
+        y: logarithms of the values; [points] float64.
+        boundaries: indices at which a new level is expected and is no step.
+        false_alarms: how many steps per 1,000 points may be reported where there are none.
+    """
+    reader = _Reader(y, frozenset(boundaries), false_alarms)
+    return list(reader.read())
+
+
+def statistics(y: NDArray[np.float64]) -> Iterator[tuple[int, float]]:
+    """Yield, for each point of a series without steps, the reference's size and the statistic.
+
+    The statistic is what `scan` holds against its limit; `detect_critical` simulates with it.
+    """
+    reader = _Reader(y, frozenset(), 1.0)
+    for seen in range(1, len(y) + 1):
+        found = reader.strongest(seen)
+        if found is not None:
+            yield found.reference, found.excess
+
+
+def fit_autoregression(blocks: list[NDArray[np.float64]], order: int) -> NDArray[np.float64]:
+    """Return the coefficients of an autoregression of first to `order`-th order.
+
+    Durbin-Levinson on the blocks' pooled autocovariances; the order by Schwarz's criterion, with
+    the first always kept, because to miss a weak correlation costs more than to fit a needless
+    one. The first coefficient is corrected for the bias of a mean-corrected series, (1 + 4 rho)/n
+    (Marriott and Pope, Biometrika 41, 1954).
+
+    Args:
+        blocks: deviations from each block's mean.
+        order: the highest order; at least 1.
+    """
+    count = sum(len(block) for block in blocks)
+    covariance = np.array(
+        [sum(float(b[lag:] @ b[: len(b) - lag]) for b in blocks) for lag in range(order + 1)]
+    )
+    if covariance[0] <= 0.0:
+        return np.zeros(0)
+    rho = covariance / covariance[0]
+    phi = chosen = np.zeros(0)
+    variance, best = 1.0, np.inf
+    for p in range(1, order + 1):
+        partial = (rho[p] - float(phi @ rho[p - 1 : 0 : -1])) / variance
+        if p == 1:
+            partial += (1.0 + 4.0 * max(partial, 0.0)) / count
+        partial = min(max(partial, -0.5), 0.95)
+        phi = np.append(phi - partial * phi[::-1], partial)
+        variance *= 1.0 - partial * partial
+        criterion = count * np.log(variance) + p * np.log(count)
+        if criterion < best:
+            best, chosen = criterion, phi
+        elif p > 1:
+            break
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class _Strongest:
+    reference: int
+    excess: float
+    score: float
+    window: int
+    scores: NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What has been learnt of a series so far: where its level began, and how it scatters."""
+
+    y: NDArray[np.float64]
+    boundaries: frozenset[int]
+    false_alarms: float
+    start: int = 0
+    closed: list[NDArray[np.float64]] = field(default_factory=list)
+    noise: Noise | None = None
+
+    def read(self) -> Iterator[Alarm]:
+        for seen in range(1, len(self.y) + 1):
+            if seen - 1 in self.boundaries:
+                self._close(seen - 1)
+            found = self.strongest(seen)
+            if found is not None and found.excess > limit(found.reference, self.false_alarms):
+                index = self._locate(found, seen)
+                self._close(index)
+                yield Alarm(index, seen, found.score)
+
+    def strongest(self, seen: int) -> _Strongest | None:
+        """Return the window that speaks most for a step, or None where nothing can be said yet."""
+        block = self.y[self.start : seen]
+        base = len(block) - _HELD_BACK
+        if base < _LEAST_BASELINE:
+            return None
+        deviations = block[-_REFERENCE - _HELD_BACK :] - np.median(block[:base])
+        if self.noise is None or seen % _REFIT == 0:
+            self.noise = self._fit(deviations[:-_HELD_BACK])
+        added = self.noise.innovations(deviations)
+        reference = np.concatenate([added[:-_HELD_BACK], self.noise.old])[:_REFERENCE]
+        if len(reference) < _LEAST_REFERENCE:
+            return None
+        scores = _normal_scores(added, reference)
+        usable = WINDOWS[len(added) - WINDOWS >= _LEAST_BASELINE - len(self.noise.phi)]
+        if not len(usable):
+            return None
+        z = _contrasts(scores, usable, self.noise.phi)
+        excess = np.abs(z) - _RAISED[: len(usable)]
+        best = int(np.argmax(excess))
+        return _Strongest(
+            len(reference), float(excess[best]), float(z[best]), int(usable[best]), scores
+        )
+
+    def _locate(self, found: _Strongest, seen: int) -> int:
+        """The likeliest first point of the new level, at half to twice the window that found it."""
+        assert self.noise is not None
+        lengths = np.arange(
+            max(1, found.window // 2), min(2 * found.window, len(found.scores) - 3) + 1
+        )
+        z = _contrasts(found.scores, lengths, self.noise.phi) * np.sign(found.score)
+        return seen - int(lengths[int(np.argmax(z))])
+
+    def _fit(self, deviations: NDArray[np.float64]) -> Noise:
+        every = np.concatenate([deviations, *self.closed])[:_REFERENCE]
+        low, high = np.quantile(every, [0.1, 0.9])
+        # 1.5 ranges beyond the deciles are five standard deviations of Gaussian noise.
+        reach = 1.5 * (high - low) if high > low else np.inf
+        low, high = low - reach, high + reach
+        clipped = [np.clip(block, low, high) for block in (deviations, *self.closed)]
+        phi = fit_autoregression([b - b.mean() for b in clipped if len(b)], _ORDER)
+        whiten = Noise(low, high, phi, np.zeros(0)).innovations
+        old = [whiten(block) for block in self.closed if len(block) > len(phi)]
+        return Noise(low, high, phi, np.concatenate([np.zeros(0), *old]))
+
+    def _close(self, index: int) -> None:
+        block = self.y[self.start : index]
+        if len(block):
+            # Newest first, and no more than the reference takes.
+            self.closed = [block - np.median(block), *self.closed]
+            while sum(map(len, self.closed[:-1])) > _REFERENCE:
+                self.closed.pop()
+        self.start, self.noise = index, None
+
+
+def _normal_scores(
+    added: NDArray[np.float64], reference: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The quantiles of the normal distribution at which the innovations stand in the reference."""
+    ordered = np.sort(reference)
+    below = np.searchsorted(ordered, added, side="left")
+    upto = np.searchsorted(ordered, added, side="right")
+    scores: NDArray[np.float64] = ndtri(((below + upto) / 2.0 + 0.5) / (len(ordered) + 1.0))
+    return scores
+
+
+def _contrasts(
+    scores: NDArray[np.float64], windows: NDArray[np.int_], phi: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The statistic of each window at the end: matched to a step's trace, in standard deviations.
+
+    A step of size 1 adds 1 to the first innovation, and 1 - phi_1 - ... - phi_j to the j-th after.
+    """
+    n, order = len(scores), len(phi)
+    trace = 1.0 - np.concatenate([[0.0], np.cumsum(phi)])
+    last = trace[-1]
+    sums = np.concatenate([[0.0], np.cumsum(scores)])
+    first = n - windows
+    matched = last * (sums[n] - sums[first])
+    weight = last * windows
+    square = last * last * windows
+    for j in range(order):
+        inside = windows > j
+        matched += np.where(inside, (trace[j] - last) * scores[np.minimum(first + j, n - 1)], 0.0)
+        weight = weight + np.where(inside, trace[j] - last, 0.0)
+        square = square + np.where(inside, trace[j] ** 2 - last * last, 0.0)
+    base = np.minimum(first, np.maximum(_BASELINE, 4 * windows))
+    level = (sums[first] - sums[first - base]) / base
+    z: NDArray[np.float64] = (matched - weight * level) / np.sqrt(square + weight**2 / base)
+    return z
