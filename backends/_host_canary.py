@@ -17,7 +17,6 @@ _PASSES = 4
 _COPIES = 4  # take about as long as the roots, so that half of a reading is memory
 
 
-
 def host_canary() -> list[float]:
     """Return the times of some passes over a fixed buffer, s.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backends._host_canary import host_canary
+from backends._host_canary import CANARY_VERSION, host_canary
 from harness.errors import AssayError
 from harness.host import AARCH64, HOST, X86_64, CpuInfo
 from harness.meters.host_memory import HostMemory
@@ -90,6 +90,11 @@ class HostDevice:
         from backends._host_ceilings import host_ceilings
 
         return host_ceilings(self.cpu, self.root)
+
+    @property
+    def canary_name(self) -> str:
+        """Return the kernel's name with its version."""
+        return f"host-{CANARY_VERSION}"
 
     def canary(self) -> Sequence[float]:
         """Return the times of a fixed kernel of one thread, s; see `host_canary`."""

@@ -120,6 +120,13 @@ class CudaDevice:
 
         return cuda_ceilings(self.index)
 
+    @property
+    def canary_name(self) -> str:
+        """Return the kernel's name with its version."""
+        from backends._cuda_ceilings import CANARY_VERSION
+
+        return f"cuda-{CANARY_VERSION}"
+
     def canary(self) -> Sequence[float]:
         """Return the times of a fixed kernel, s; see `cuda_canary`."""
         from backends._cuda_ceilings import cuda_canary

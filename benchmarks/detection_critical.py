@@ -30,9 +30,7 @@ def main(series: int) -> None:
 
 def simulate(rho: float, series: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
     """Return each series' (size of the reference, statistic) at every point; [points, 2]."""
-    return [
-        np.array(list(statistics(autoregressive(LENGTH, rho, rng)))) for _ in range(series)
-    ]
+    return [np.array(list(statistics(autoregressive(LENGTH, rho, rng)))) for _ in range(series)]
 
 
 def autoregressive(length: int, rho: float, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -53,16 +53,22 @@ class CaseRun:
             groups.append([value / items for value in measured.values])
         return groups
 
-    def canary_s(self) -> float | None:
-        """Return the median of the device's reference kernel over all processes; None without."""
-        readings = [
-            value
-            for result in self.results
-            for measured in result.measurements
-            if measured.quantity == "canary"
-            for value in measured.values
-        ]
-        return median(readings) if readings else None
+    def canary(self) -> tuple[str, float] | None:
+        """Return the name of the device's reference kernel and its time in s; None without.
+
+        Of each process its least reading counts, which tells how fast the machine was; the others
+        tell what else went on. Of the processes, the median.
+        """
+        readings: dict[str, list[float]] = {}
+        for result in self.results:
+            own = [one for one in result.measurements if one.quantity == "canary" and one.values]
+            if own:
+                least = min(min(one.values) for one in own)
+                readings.setdefault(own[0].meter, []).append(least)
+        if len(readings) != 1:
+            return None
+        [(name, seconds)] = readings.items()
+        return name, median(seconds)
 
     def flags(self) -> list[str]:
         """Return the flags of the processes and of their times, each once."""

@@ -179,8 +179,10 @@ def _verdict(ratio: Interval, different: bool, threshold: float) -> Verdict:
 
 
 def _drift(base: CaseRun, candidate: CaseRun) -> float | None:
-    below, above = base.canary_s(), candidate.canary_s()
-    return above / below if below and above else None
+    below, above = base.canary(), candidate.canary()
+    if below is None or above is None or below[0] != above[0] or below[1] <= 0:
+        return None
+    return above[1] / below[1]
 
 
 def _facts(result: Result) -> Iterator[tuple[str, Any]]:

@@ -16,12 +16,15 @@ from harness.detect_critical import limit
 # step should be found within five points; three and four only have to find large steps sooner,
 # the long ones small steps late. docs/decisions/0006-detector.md has what was measured.
 WINDOWS = np.array([3, 4, 5, 7, 10, 14, 20, 28, 40, 56, 80])
-_RAISED = np.array([0.4, 0.2, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
-_BASELINE = 60  # points before the window that say what the level was, 4 windows if that is more
+_RAISED = np.array([0.8, 0.4, 0.0, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
+_BASELINE = 80  # points before the window that say what the level was, 4 windows if that is more
 _LEAST_BASELINE = 6
 _REFERENCE = 200  # points that say how the series scatters
 _LEAST_REFERENCE = 8
 _HELD_BACK = 5  # newest points, which may belong to a step and so say nothing about the scatter
+_FARTHEST_SCORE = 3.0
+_LONG_REFERENCE = 80
+_DECILE_RANGE = 2.563  # of the standard normal distribution
 _ORDER = 3
 _REFIT = 3  # points between two fits of the correlation
 
@@ -72,7 +75,7 @@ def scan(
     """Return the steps of a series in the order in which they are found.
 
     Each answer rests on the points up to `seen` alone: reading on never takes one back. At every
-    point the newest 3 to 80 are compared with up to 60 (or four times as many) before them, in the
+    point the newest 3 to 80 are compared with up to 80 (or four times as many) before them, in the
     normal scores that their innovations take among the earlier innovations (sequential normal
     scores: Conover, Tercero-Gómez and Cordero-Franco, Sequential Analysis 36, 2017; prewhitening:
     an autoregression fitted by the Durbin-Levinson recursion). For independent noise the scores
@@ -113,7 +116,10 @@ def fit_autoregression(blocks: list[NDArray[np.float64]], order: int) -> NDArray
     """
     count = sum(len(block) for block in blocks)
     covariance = np.array(
-        [sum(float(b[lag:] @ b[: len(b) - lag]) for b in blocks) for lag in range(order + 1)]
+        [
+            sum(float(b[lag:] @ b[: max(0, len(b) - lag)]) for b in blocks)
+            for lag in range(order + 1)
+        ]
     )
     if covariance[0] <= 0.0:
         return np.zeros(0)
@@ -223,12 +229,24 @@ class _Reader:
 def _normal_scores(
     added: NDArray[np.float64], reference: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The quantiles of the normal distribution at which the innovations stand in the reference."""
+    """The normal quantiles at which the innovations stand in the reference.
+
+    Beyond its ends they go on as those of Gaussian noise with the reference's deciles would, up to
+    three: a large step is then more than the largest value of the reference, and a spike is still
+    no step. A short reference does not know its deciles well enough for that.
+    """
     ordered = np.sort(reference)
+    n = len(ordered)
     below = np.searchsorted(ordered, added, side="left")
     upto = np.searchsorted(ordered, added, side="right")
-    scores: NDArray[np.float64] = ndtri(((below + upto) / 2.0 + 0.5) / (len(ordered) + 1.0))
-    return scores
+    scores = ndtri(((below + upto) / 2.0 + 0.5) / (n + 1.0))
+    low, high = ordered[n // 10], ordered[-1 - n // 10]
+    if n >= _LONG_REFERENCE and high > low:
+        far = (added - (low + high) / 2.0) / (high - low) * _DECILE_RANGE
+        far = np.clip(far, -_FARTHEST_SCORE, _FARTHEST_SCORE)
+        scores = np.where(below == n, np.maximum(scores, far), scores)
+        scores = np.where(upto == 0, np.minimum(scores, far), scores)
+    return np.asarray(scores, np.float64)
 
 
 def _contrasts(

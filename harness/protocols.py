@@ -11,6 +11,7 @@ process plans with names, features and parameters only, and only the worker runs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from harness.records import (
@@ -28,7 +29,8 @@ from harness.records import (
 State = TypeVar("State")
 
 SIZES = ("ci", "small", "medium", "paper")
-"""The sizes of every workload; all `ci` cases of one workload together take under 60 s."""
+"""The sizes of every workload; one process of each `ci` case of a workload takes
+under 60 s together."""
 
 
 class Meter(Protocol):
@@ -278,15 +280,6 @@ class DescribesInputs(Protocol):
 
 
 @runtime_checkable
-class MeasuresStream(Protocol):
-    """For a `Device`. Default: results are held against no memory ceiling."""
-
-    def stream_rates(self, size_bytes: int) -> Sequence[float]:
-        """Read a buffer of about `size_bytes` end to end, warm, several times; return B/s each."""
-        ...
-
-
-@runtime_checkable
 class MeasuresCeilings(Protocol):
     """For a `Device`. Default: results are held against no ceiling."""
 
@@ -299,8 +292,22 @@ class MeasuresCeilings(Protocol):
 class RunsCanary(Protocol):
     """For a `Device`. Default: drift of the machine is not told from changes of the code."""
 
+    @property
+    def canary_name(self) -> str:
+        """Return what the kernel is, with its version: other kernels' times do not compare."""
+        ...
+
     def canary(self) -> Sequence[float]:
         """Run the fixed reference kernel several times, some ms each; return s each."""
+        ...
+
+
+@runtime_checkable
+class ReadsDisk(Protocol):
+    """Default: results are held against no ceiling of a disk."""
+
+    def disk_folder(self, params: Params) -> Path:
+        """Return the folder that the steps of a case read from; in the parent."""
         ...
 
 

@@ -170,8 +170,8 @@ def smallest_detectable_effect(
 ) -> float | None:
     """Return the relative change that a comparison with as many more processes would detect.
 
-    Two such sets are compared by Student's test of their log medians (Cohen, Statistical Power
-    Analysis, sec. 2.3, with the t quantile for the power).
+    Two such sets are compared as by `ratio_of_groups` (Cohen, Statistical Power Analysis, sec. 2.3,
+    with the t quantile for the power).
 
     Returns:
         0.03 for a slowdown of 3 %; None for fewer than two processes.
@@ -183,7 +183,6 @@ def smallest_detectable_effect(
     if count < 2:
         log_medians(groups)
         return None
-    # The fewest degrees of freedom that Welch's test may have: it never promises too much.
     freedom = _kept(count) - 1
     reach = student(confidence, freedom) + student(2 * power - 1, freedom)
     return expm1(reach * _deviation(groups) * sqrt(2 / count))

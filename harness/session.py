@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from harness import ceilings, limits, rounds, store
 from harness.case_run import CaseRun, case_runs
+from harness.disk import disk_ceiling
 from harness.environment import host_environment, source_digest, with_settings
 from harness.fingerprint import of_run, source_packages
 from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
 from harness.probe import measure_ceilings
-from harness.protocols import SetsWorkerEnv, Workload
+from harness.protocols import ReadsDisk, SetsWorkerEnv, Workload
 from harness.records import Case, Ceiling, Facts, Outcome, Result
 from harness.registry import resolve
 from harness.runtime import recorded_variables
@@ -26,8 +27,8 @@ from harness.task import BAD_INPUT, Task
 CEILINGS_TIMEOUT_S = 120.0
 """Many times what the probe of a device takes."""
 
-Bounds = Mapping[tuple[str, int], tuple[Ceiling, ...]]
-"""The ceilings of each device, by backend and index."""
+Bounds = Mapping[str, tuple[Ceiling, ...]]
+"""What each case's device and disk do at most, by the case's key."""
 
 OVER_BUDGET = "the budget of the run was used up before its turn; raise --budget"
 
@@ -174,14 +175,10 @@ def device_ceilings(
     on_phase: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> Bounds:
-    """Measure what bounds each device that one of the cases is to be measured on."""
-    devices = dict.fromkeys(
-        (planned.case.backend, planned.case.device_index)
-        for planned in cases
-        if planned.skip is None
-    )
-    found = {}
-    for backend, index in devices:
+    """Measure what bounds each device, and each disk, that one of the cases uses."""
+    running = [planned.case for planned in cases if planned.skip is None]
+    devices: dict[tuple[str, int], tuple[Ceiling, ...]] = {}
+    for backend, index in dict.fromkeys((case.backend, case.device_index) for case in running):
         on_phase(f"ceilings of {backend}")
         probe = measure_ceilings(
             plan.backends[backend],
@@ -192,7 +189,19 @@ def device_ceilings(
         )
         if probe.reason:
             warn(f"no ceilings of {backend}: {probe.reason}")
-        found[backend, index] = probe.ceilings
+        devices[backend, index] = probe.ceilings
+    disks: dict[Path, tuple[Ceiling, ...]] = {}
+    found = {}
+    for case in running:
+        workload = resolve(plan.workloads[case.workload])
+        found[case.key] = devices[case.backend, case.device_index]
+        if isinstance(workload, ReadsDisk):
+            folder = workload.disk_folder(case.params)
+            if folder not in disks:
+                on_phase(f"disk of {folder}")
+                disk = disk_ceiling(folder)
+                disks[folder] = () if disk is None else (disk,)
+            found[case.key] += disks[folder]
     return found
 
 
@@ -200,7 +209,7 @@ def bounded(result: Result, bounds: Bounds) -> Result:
     """Return the result with the ceilings of its case, flagged where it lies beyond them."""
     if result.outcome is not Outcome.OK or result.work is None:
         return result
-    measured = bounds.get((result.case.backend, result.case.device_index), ())
+    measured = bounds.get(result.case.key, ())
     held = replace(result, ceilings=ceilings.relevant(measured, result.work))
     if ceilings.impossible(held) is None:
         return held

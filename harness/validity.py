@@ -124,6 +124,10 @@ def _flaws(result: Result) -> Iterator[str]:
         yield from _work_flaws(result.work)
     for measurement in result.measurements:
         yield from _measurement_flaws(measurement)
+    for ceiling in result.ceilings:
+        for rate in ceiling.values:
+            if not MIN_POSITIVE <= rate <= MAX_MAGNITUDE:
+                yield f"a ceiling of {ceiling.quantity[:40]} is {rate:g}"
 
 
 def _environment_flaws(environment: Mapping[str, Any]) -> Iterator[str]:
@@ -155,7 +159,7 @@ def _measurement_flaws(measurement: Measurement) -> Iterator[str]:
     name = measurement.quantity[:40]
     for value in measurement.values:
         ordinary = value == 0 or MIN_POSITIVE <= abs(value) <= MAX_MAGNITUDE
-        if not ordinary or (name == "stream_rate" and value <= 0):
+        if not ordinary:
             yield f"a value of {name} is {value:g}"
     if len(measurement.noise) not in (0, len(measurement.values)):
         yield f"{name} has {len(measurement.values)} values and noise of {len(measurement.noise)}"

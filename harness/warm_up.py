@@ -19,7 +19,7 @@ LEAST = 6
 
 _CERTAIN = 7.0
 """Simulated: a gap of 7 / third box heights is passed by at most about 3 % of steady series of
-any length, even where neighbours correlate with 0.6, one in ten is a spike, or two modes alternate."""
+any length, even where neighbours correlate with 0.6, one in ten is a spike, or modes alternate."""
 
 _SETTLED_SHARE = 0.5
 """Of the change that the samples are judged by later: what is left over must not add up to it."""

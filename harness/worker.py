@@ -243,7 +243,9 @@ def _canary(device: Device, when: str, progress: _Progress) -> tuple[Measurement
     """Run the device's reference kernel, which no change of the code under test makes slower."""
     if not isinstance(device, protocols.RunsCanary):
         return ()
-    canary = Measurement(quantity="canary", unit="s", scope="device", meter=device.name, phase=when)
+    canary = Measurement(
+        quantity="canary", unit="s", scope="device", meter=device.canary_name, phase=when
+    )
     with progress("canary"):
         try:
             return (replace(canary, values=tuple(device.canary())),)

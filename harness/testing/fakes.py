@@ -130,6 +130,11 @@ class FakeDevice:
             Ceiling("flop_rate", "float64", "FLOP/s", (160.0, 159.0), None, "virtual"),
         )
 
+    @property
+    def canary_name(self) -> str:
+        """Return the virtual kernel's name."""
+        return "virtual-1"
+
     def canary(self) -> Sequence[float]:
         """Let about a virtual millisecond pass three times."""
         started = self.clock.now_s

@@ -160,6 +160,17 @@ def test_who_declares_ten_times_his_bytes_is_told_from_who_is_honest(
     assert "at least" in (impossible(declaring(10.0)) or "")
 
 
+@pytest.mark.parametrize("tick_s", [0.0, 0.5])
+def test_a_coarse_clock_of_cpu_time_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, tick_s: float
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: next(ticks) * tick_s)
+    with ThreadPoolExecutor(1) as pool:
+        seconds, _ = _host_ceilings.Team(pool, 1).run(time.sleep, [0.01])
+    assert 0.01 <= seconds < 0.4
+
+
 @given(st.integers(1, 512), st.integers(0, 2 << 30), st.integers(1 << 30, 1 << 40))
 def test_a_ladder_doubles_from_the_nearest_cache_to_beyond_the_last(
     threads: int, last_level: int, available: int

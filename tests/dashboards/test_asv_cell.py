@@ -55,8 +55,9 @@ def test_the_interval_holds_the_median_and_is_never_narrower_than_its_floor(
     assert high is not None
     assert math.isfinite(low)
     assert math.isfinite(high)
-    assert low <= cell.value * (1 - CI_FLOOR)
-    assert high >= cell.value * (1 + CI_FLOOR)
+    # Rounding may take the last digit of a floor.
+    assert low <= cell.value * (1 - CI_FLOOR) * (1 + 1e-12)
+    assert high >= cell.value * (1 + CI_FLOOR) * (1 - 1e-12)
 
 
 @pytest.mark.parametrize("count", [4, 12])

@@ -215,8 +215,10 @@ def test_a_suite_gives_the_options_and_flags_win_over_it(assay: Assay, tmp_path:
 
 def test_prune_says_what_it_did(assay: Assay) -> None:
     assay("run", *FAKE, "--variant", "exact")
-    answer = assay("store", "prune", "--older-than", "1ms", "--dry-run")
+    answer = assay("store", "prune", "--older-than", "1ms", "--keep", "999", "--dry-run")
     assert answer.stdout.startswith("would thin 0 of 1 results")
+    answer = assay("store", "prune", "--older-than", "1ms", "--keep", "9", "--dry-run")
+    assert answer.stdout.startswith("would thin 1 of 1 results")
 
 
 @pytest.mark.parametrize("arguments", [(), ("data",), ("store",)])

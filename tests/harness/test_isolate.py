@@ -49,7 +49,7 @@ def test_a_good_case_comes_back_with_everything_it_measured() -> None:
     assert result.outcome is Outcome.OK
     assert [m.quantity for m in result.measurements] == [
         *("time", "peak_memory", "energy"),
-        *("canary", "canary"),
+        *("first_call", "canary", "canary"),
     ]
     assert result.measurements[0].values == (0.5, 0.5, 0.5)
     assert result.measurements[2].values == (5.0, 5.0, 5.0)
@@ -60,7 +60,7 @@ def test_a_good_case_comes_back_with_everything_it_measured() -> None:
     assert result.environment["machine"] == "here"
     assert {"runtime", "device"} <= set(result.environment)
     assert phases == [
-        *("limits", "import", "canary", "prepare", "verify"),
+        *("limits", "import", "canary", "prepare", "first call", "verify"),
         *("time", "peak_memory", "energy", "quality", "canary"),
     ]
     assert result.duration_s > 0
@@ -104,7 +104,7 @@ def test_input_that_is_not_accepted_is_flagged_as_the_users_to_mend() -> None:
 def test_a_crash_names_its_signal_and_phase() -> None:
     result = ended("segfaults")
     assert result.outcome is Outcome.CRASHED
-    assert result.reason == "killed by SIGSEGV in phase verify"
+    assert result.reason == "killed by SIGSEGV in phase first call"
 
 
 def test_running_out_of_memory_is_its_own_outcome() -> None:
@@ -114,7 +114,7 @@ def test_running_out_of_memory_is_its_own_outcome() -> None:
 def test_a_hang_ends_at_the_time_out_with_its_children() -> None:
     result = ended("hangs", timeout_s=3.0)
     assert result.outcome is Outcome.TIMEOUT
-    assert result.reason.startswith("ran longer than 3 s (in phase verify)")
+    assert result.reason.startswith("ran longer than 3 s (in phase first call)")
     assert not [child for child in psutil.Process().children() if "harness.worker" in _line(child)]
 
 
@@ -329,7 +329,7 @@ def test_killing_the_parent_kills_the_worker(tmp_path: Path) -> None:
     )
     with parent:
         assert parent.stdout is not None
-        assert any(line.strip() == "verify" for line in parent.stdout)
+        assert any(line.strip() == "first call" for line in parent.stdout)
         [worker] = psutil.Process(parent.pid).children()
         parent.kill()
     worker.wait(timeout=10)

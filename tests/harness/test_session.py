@@ -174,7 +174,7 @@ def test_a_result_of_source_that_changed_during_the_run_is_dirty(
         tmp_path / "results",
         observer=Edits(),
     )
-    first, second = results_of(outcome)
+    first, second = sorted(results_of(outcome), key=lambda result: result.started_at)
     assert first.environment["dirty_files"] != ["changed during the run"]
     assert second.environment["dirty"] is True
     assert second.environment["dirty_files"] == ["changed during the run"]

@@ -123,7 +123,9 @@ def test_two_runs_at_once_write_apart_and_lose_nothing(tmp_path: Path) -> None:
         assert one.header.id != two.header.id
         one.append(result_of(CASES[0], 1.0))
         two.append(result_of(CASES[0], 2.0))
-    values = {r.measurements[0].values[0] for r in (one.result for one in store.read(tmp_path).results)}
+    values = {
+        r.measurements[0].values[0] for r in (one.result for one in store.read(tmp_path).results)
+    }
     assert values == {1.0, 2.0}
 
 

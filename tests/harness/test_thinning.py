@@ -64,6 +64,8 @@ def test_only_old_results_of_finished_runs_are_thinned(tmp_path: Path) -> None:
     dry = prune(tmp_path, older_than_s=3600, keep=9, dry_run=True)
     assert (dry.seen, dry.results, dry.samples) == (3, 1, 32)
     assert prune(tmp_path, older_than_s=3600, keep=9).results == 1
-    counts = [len(r.measurements[0].values) for r in (one.result for one in store.read(tmp_path).results)]
+    counts = [
+        len(r.measurements[0].values) for r in (one.result for one in store.read(tmp_path).results)
+    ]
     assert counts == [8, 40, 40]
     assert prune(tmp_path, older_than_s=3600, keep=9).results == 0

@@ -11,7 +11,7 @@ import pytest
 
 from harness import store
 from harness.errors import AssayError
-from harness.records import Case, Measurement, Outcome, Result, Work
+from harness.records import Case, Ceiling, Measurement, Outcome, Result, Work
 from harness.validity import read_result, started_at
 
 CASE = Case("w", "1", "v", "cpu", {"n": 3})
@@ -23,8 +23,8 @@ RESULT = Result(
     work=Work(items=4.0, flops={"float64": 8.0}, bytes={"memory": 64.0}),
     measurements=(
         Measurement("time", "s", "process", "clock", values=(0.5, 0.0), noise=({"a": 1.0}, {})),
-        Measurement("stream_rate", "B/s", "device", "stream", values=(1e10,)),
     ),
+    ceilings=(Ceiling("memory_rate", "L2", "B/s", (1e10,)),),
     environment={
         "machine": "m",
         "id": "e",
@@ -101,8 +101,8 @@ def test_what_is_merely_unknown_is_accepted(tmp_path: Path, change: Change) -> N
         (time(values=[0.5, 5e-324]), "a value of time is 4.9"),
         (time(noise=[{}]), "time has 2 values and noise of 1"),
         (time(steps_per_sample=0), "time has 0 steps a sample"),
-        (lambda result: result["measurements"][1].update(values=[0]), "of stream_rate is 0"),
-        (lambda result: result["measurements"][1].update(values=[-1]), "of stream_rate is -1"),
+        (lambda result: result["ceilings"][0].update(values=[0]), "ceiling of memory_rate is 0"),
+        (lambda result: result["ceilings"][0].update(values=[-1]), "ceiling of memory_rate is -1"),
         (lambda result: result.update(started_at=1e300), r"started_at is 1e\+300 s"),
         (lambda result: result.update(started_at=-1.0), "started_at is -1 s"),
         (lambda result: result.update(duration_s=1e300), r"duration_s is 1e\+300 s"),

@@ -180,14 +180,13 @@ def test_a_slowdown_of_5_percent_is_a_regression_within_30_rounds_at_2_percent_n
     generator = np.random.default_rng(32)
     judged = [sequence(0.02 * normal(generator, 30), looks(30), SLOWER) for _ in range(100)]
     assert verdicts(judged)[0] >= 0.95
-    assert np.mean([judgement.rounds for judgement in judged]) < 13
+    assert np.mean([one.rounds for one in judged]) < 13
 
 
 def test_quiet_equal_sides_are_unchanged_and_not_merely_undecided() -> None:
     generator = np.random.default_rng(34)
     judged = [sequence(0.01 * normal(generator, 30), looks(30)) for _ in range(20)]
-    assert {judgement.verdict for judgement in judged} == {Verdict.UNCHANGED}
-    assert all(judgement.more_rounds_needed is None for judgement in judged)
+    assert {(one.verdict, one.more_rounds_needed) for one in judged} == {(Verdict.UNCHANGED, None)}
 
 
 def test_looking_after_every_round_at_a_fixed_95_percent_would_not_be_silent() -> None:
@@ -207,8 +206,7 @@ def test_noise_beyond_the_rounds_is_undecided_and_says_how_many_more_it_takes() 
     judgement = sequence(sides, looks(30))
     assert judgement.verdict is Verdict.UNDECIDED
     assert judgement.rounds == 30
-    assert judgement.more_rounds_needed is not None
-    assert 5 <= judgement.more_rounds_needed <= 500
+    assert 5 <= (judgement.more_rounds_needed or 0) <= 500
     assert 0.02 < (judgement.smallest_detectable_effect or 0.0) < 0.1
 
 
@@ -239,7 +237,8 @@ def test_rounds_lost_to_failures_leave_the_verdict_cautious() -> None:
 
 def test_two_rounds_have_a_ratio_without_bounds() -> None:
     ratio = ratio_of_rounds([[1.0], [1.0]], [[1.1], [1.1]])
-    assert (ratio.estimate, ratio.low) == (pytest.approx(1.1), None)
+    assert ratio.estimate == pytest.approx(1.1)
+    assert ratio.low is None
 
 
 @pytest.mark.parametrize(
@@ -343,15 +342,17 @@ def test_the_ratio_of_rounds_covers_the_truth_as_often_as_it_says(count: int) ->
     assert 0.89 <= hits / tries <= 0.99
 
 
-@pytest.mark.parametrize(("left", "right"), [(5, 5), (10, 12)])
-def test_the_ratio_of_groups_covers_the_truth_as_often_as_it_says(left: int, right: int) -> None:
+@pytest.mark.parametrize(("left", "right"), [(5, 5), (5, 20), (20, 20)])
+def test_the_ratio_of_groups_covers_the_truth_at_least_as_often_as_it_says(
+    left: int, right: int
+) -> None:
     generator = np.random.default_rng(left)
     tries, hits = 1000, 0
     for _ in range(tries):
         base = groups_of(0.02 * generator.standard_normal(left))
         candidate = groups_of(0.02 * generator.standard_normal(right))
         hits += covers(ratio_of_groups(base, candidate), 1.0)
-    assert 0.93 - 0.01 <= hits / tries <= 0.97 + 0.01
+    assert 0.94 <= hits / tries <= 0.99
 
 
 def test_equal_sides_of_a_noisy_machine_are_not_called_different(data_folder: Path) -> None:
@@ -366,8 +367,7 @@ def test_equal_sides_of_a_noisy_machine_are_not_called_different(data_folder: Pa
 def test_the_false_alarms_of_the_whole_procedure_stay_below_one_percent(noise, sd: float) -> None:  # type: ignore[no-untyped-def]
     generator = np.random.default_rng(39)
     judged = [sequence(sd * noise(generator, 30), looks(30)) for _ in range(1000)]
-    # Two standard errors of 1 % in 1,000 tries.
-    assert sum(verdicts(judged)) <= 0.01 + 0.0063
+    assert sum(verdicts(judged)) <= 0.01 + 0.0063  # two standard errors
 
 
 @pytest.mark.soak

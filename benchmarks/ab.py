@@ -1,0 +1,222 @@
+"""How often `assay ab` is wrong: equal commits called different, and 5 % slowdowns not found.
+
+    python benchmarks/ab.py equal --repeats 10     HEAD against HEAD on 20 series
+    python benchmarks/ab.py slower --tries 20      HEAD against a commit that does 5 % more work
+    python benchmarks/ab.py table                  what is recorded, into docs/methodology.md
+
+The commits are those of a scratch clone of this repository with one more workload, of 20 small
+kernels. Everything else is the command as users run it: builds, worktrees, worker processes.
+Each repeat is recorded as soon as it ends, so that a run can be stopped and goes on later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDED = ROOT / "benchmarks/recorded/ab.json"
+PAGE = ROOT / "docs/methodology.md"
+MARK = re.compile(r"(<!-- ab table -->\n).*?(<!-- /ab table -->)", re.DOTALL)
+
+PROBES = '''
+"""Twenty small kernels, whose work is proportional to FACTOR."""
+
+import numpy as np
+
+from harness import Parameter, Variant, verified
+
+FACTOR = 1.0
+KERNELS = {
+    "sort": lambda a, b: np.sort(a),
+    "copy": lambda a, b: np.copyto(b, a),
+    "sqrt": lambda a, b: np.sqrt(a, out=b),
+    "cumsum": lambda a, b: np.cumsum(a, out=b),
+    "python": lambda a, b: sum(range(a.size // 8)),
+}
+
+
+class Probes:
+    name, version = "probes", "1"
+    parameters = {
+        "kernel": Parameter("sort", "what is done", choices=tuple(KERNELS)),
+        "size": Parameter(20_000, "float64 numbers that it is done to"),
+    }
+    variants = (Variant("numpy", run="workloads.probes:Probes", baseline=True),)
+
+    def cases(self, size):
+        for kernel in KERNELS:
+            for count in (5_000, 20_000, 80_000, 320_000):
+                yield {"kernel": kernel, "size": count}
+
+    def prepare(self, device, variant, params, seed):
+        a = np.random.default_rng(seed).random(round(params["size"] * FACTOR))
+        return KERNELS[params["kernel"]], a, np.zeros_like(a)
+
+    def step(self, state):
+        state[0](state[1], state[2])
+
+    def verify(self, state):
+        return verified(0.0, 1.0, "nothing to compare")
+
+
+WORKLOAD = Probes()
+'''
+
+
+def main() -> None:
+    """Measure what the command line asks for and record it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("what", choices=("equal", "slower", "table"))
+    parser.add_argument("--repeats", type=int, default=10, help="of `equal`: 20 verdicts each")
+    parser.add_argument("--tries", type=int, default=20, help="of `slower`: one series each")
+    parser.add_argument("--budget", default="", help="of each comparison, as `assay ab` takes it")
+    parser.add_argument("--quick", action="store_true", help="record nothing; exit 1 on an error")
+    asked = parser.parse_args()
+    if asked.what == "table":
+        write_table(recorded())
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        clone = make_clone(Path(scratch))
+        repeats = asked.repeats if asked.what == "equal" else asked.tries
+        wrong = 0
+        for number in range(repeats):
+            one = compare(clone, asked.what, number, asked.budget)
+            wrong += one["wrong"]
+            print(json.dumps({"repeat": number + 1, **one["verdicts"], "took_s": one["took_s"]}))
+            sys.stdout.flush()
+            if not asked.quick:
+                RECORDED.parent.mkdir(exist_ok=True)
+                RECORDED.write_text(json.dumps([*recorded(), one], indent=1) + "\n")
+    if not asked.quick:
+        write_table(recorded())
+    sys.exit(int(asked.quick and wrong > 0))
+
+
+def make_clone(folder: Path) -> Path:
+    """Clone HEAD, add the kernels, and tag `fast` and, with 5 % more work, `slow`."""
+    clone = folder / "clone"
+    git(folder, "clone", "-q", str(ROOT), str(clone))
+    project = clone / "pyproject.toml"
+    points = '[project.entry-points."assay.workloads"]\n'
+    text = project.read_text()
+    project.write_text(text.replace(points, points + 'probes = "workloads.probes:WORKLOAD"\n'))
+    for name, factor in (("fast", 1.0), ("slow", 1.05)):
+        source = PROBES.replace("FACTOR = 1.0\n", f"FACTOR = {factor}\n")
+        (clone / "workloads/probes.py").write_text(source)
+        git(clone, "add", ".")
+        git(clone, "commit", "-q", "-m", name)
+        git(clone, "tag", name)
+    # The calling Assay plans with what it has registered, so the kernels are registered here too.
+    info = folder / "plugin" / "probes-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: probes\nVersion: 1.0\n")
+    points = "[assay.workloads]\nprobes = probes_plugin:WORKLOAD\n"
+    (info / "entry_points.txt").write_text(points)
+    (info.parent / "probes_plugin.py").write_text(PROBES)
+    return clone
+
+
+def compare(clone: Path, what: str, number: int, budget: str) -> dict[str, Any]:
+    """Run one `assay ab` and return its verdicts."""
+    series = ["-w", "probes"]
+    if what == "slower":
+        kernels = ("sort", "copy", "sqrt", "cumsum", "python")
+        sizes = (5_000, 20_000, 80_000, 320_000)
+        series += ["-p", f"kernel={kernels[number % 5]}", "-p", f"size={sizes[number // 5 % 4]}"]
+    commits = ("fast", "fast") if what == "equal" else ("fast", "slow")
+    limit = ["--budget", budget] if budget else []
+    started = time.monotonic()
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("assay")), "ab", *commits, *series, *limit),
+            *("--environment", sys.prefix, "--results", str(clone.parent / f"results-{number}")),
+            "--json",
+        ],
+        cwd=clone,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(clone.parent / "plugin"),
+            "ASSAY_CACHE": str(clone.parent / "cache"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1) or not done.stdout:
+        sys.exit("assay ab ended with an error; run it by hand to see why")
+    shutil.rmtree(clone.parent / f"results-{number}")
+    cases = json.loads(done.stdout)["cases"]
+    verdicts = Counter(str(case["verdict"]) for case in cases)
+    right = {"unchanged", "undecided"} if what == "equal" else {"regression"}
+    return {
+        "what": what,
+        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}",
+        "load": os.getloadavg()[0],
+        "took_s": round(time.monotonic() - started),
+        "verdicts": dict(sorted(verdicts.items())),
+        "wrong": sum(count for verdict, count in verdicts.items() if verdict not in right),
+        "cases": [
+            {
+                "params": case["params"],
+                "verdict": case["verdict"],
+                "rounds": case["rounds"],
+                "ratio": case["ratio"],
+            }
+            for case in cases
+        ],
+    }
+
+
+def recorded() -> list[dict[str, Any]]:
+    """Return every repeat recorded so far."""
+    found: list[dict[str, Any]] = json.loads(RECORDED.read_text()) if RECORDED.exists() else []
+    return found
+
+
+def write_table(repeats: list[dict[str, Any]]) -> None:
+    """Print the table of what is recorded and put it into the documentation."""
+    lines = [
+        "| commits | comparisons | series judged | regression | improvement | unchanged "
+        "| undecided | rounds, median |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for what, name in (("equal", "equal"), ("slower", "5 % more work")):
+        of_kind = [one for one in repeats if one["what"] == what]
+        cases = [case for one in of_kind for case in one["cases"]]
+        if not cases:
+            continue
+        counts = Counter(case["verdict"] for case in cases)
+        rounds = sorted(case["rounds"] for case in cases)[len(cases) // 2]
+        verdicts = [
+            f"{counts[verdict]} ({counts[verdict] / len(cases):.1%})"
+            for verdict in ("regression", "improvement", "unchanged", "undecided")
+        ]
+        cells = [name, str(len(of_kind)), str(len(cases)), *verdicts, str(rounds)]
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines) + "\n"
+    print(table)
+    if PAGE.exists():
+        PAGE.write_text(MARK.sub(lambda found: found[1] + table + found[2], PAGE.read_text()))
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git there."""
+    identity = ("-c", "user.name=Bench", "-c", "user.email=bench@example.org")
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()

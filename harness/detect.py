@@ -1,0 +1,282 @@
+"""Says where the history of one series steps or drifts, and what was only the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from harness.detect_drift import Slope, slopes
+from harness.detect_scan import Alarm, Noise, fit_autoregression, scan
+from harness.errors import AssayError
+from harness.statistics import CONFIDENCE, Interval
+
+# Per 1,000 points; what the table of limits was simulated for, see harness.detect_critical.
+FALSE_ALARMS = 1.0
+LEAST_POINTS = 15  # below it nothing is ever found: too little to know the scatter from
+_LEVEL_POINTS = 80  # nearest points that say what a level is
+_ORDER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A lasting change of level from one commit to the next.
+
+    Attributes:
+        index: the first point of the new level.
+        found_at: how many points of the history it took to find it; from then on it stays found.
+        ratio: level after over level before.
+        score: how clear it was when found, in standard deviations; the limit is about 3.5.
+        regression: whether it was for the worse.
+    """
+
+    index: int
+    found_at: int
+    ratio: Interval
+    score: float
+    regression: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A slow change over many commits, none of which alone can be named.
+
+    Attributes:
+        first: the last point before it began.
+        last: the last point that it moved.
+        ratio: factor from one point to the next.
+        score: slope in standard errors.
+        regression: whether it was for the worse.
+    """
+
+    first: int
+    last: int
+    ratio: Interval
+    score: float
+    regression: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentChange:
+    """Where the environment changed, and by how much the level with it: no step of the code's.
+
+    `ratio` is None where a side has fewer than two points.
+    """
+
+    index: int
+    before: str
+    after: str
+    ratio: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spike:
+    """One point far from its level, with the next one back: never a step."""
+
+    index: int
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What a history shows.
+
+    Where the code changed with the environment, or within five points after, the change cannot be
+    told from the environment's and is part of its `EnvironmentChange`.
+    """
+
+    steps: tuple[Step, ...]
+    drifts: tuple[Drift, ...]
+    environment_changes: tuple[EnvironmentChange, ...]
+    spikes: tuple[Spike, ...]
+
+
+def detect(
+    values: Sequence[float],
+    *,
+    environments: Sequence[str] | None = None,
+    higher_is_better: bool = False,
+    false_alarms: float = FALSE_ALARMS,
+    min_change: float = 0.0,
+) -> Detection:
+    """Return the steps, drifts, environment changes and spikes of a series.
+
+    Ratios hold whatever the unit: values times a constant give the same answer. docs/detection.md
+    says how it works, how often it is wrong and what it cannot tell.
+
+    Args:
+        values: one positive number a commit, the oldest first.
+        environments: what each value was measured in; the level may change wherever it changes.
+        higher_is_better: whether a step up is an improvement (a rate) or a regression (a time).
+        false_alarms: how many steps per 1,000 points may be reported where there are none.
+        min_change: leave out steps and drifts that change the level by less than this share.
+
+    Raises:
+        AssayError: a value is not a positive number, or the arguments do not go together.
+    """
+    y = _logarithms(values)
+    boundaries = _boundaries(values, environments)
+    _check(false_alarms, min_change)
+    if not len(y):
+        return Detection((), (), (), ())
+    alarms = sorted(scan(y, boundaries, false_alarms), key=lambda alarm: alarm.index)
+    found = slopes(y, [(alarm.index, alarm.score > 0.0) for alarm in alarms], boundaries)
+    drifting = {index for slope in found for index in slope.steps}
+    alarms = [alarm for alarm in alarms if alarm.index not in drifting]
+    view = _View(y, boundaries, [alarm.index for alarm in alarms], found)
+    steps = [_step(view, alarm, higher_is_better) for alarm in alarms]
+    drifts = [_drift(slope, higher_is_better) for slope in found]
+    return Detection(
+        tuple(step for step in steps if _matters(step.ratio.estimate, min_change)),
+        tuple(
+            drift
+            for drift in drifts
+            if _matters(drift.ratio.estimate ** (drift.last - drift.first), min_change)
+        ),
+        tuple(_environment_change(view, index, environments or ()) for index in boundaries),
+        _spikes(view),
+    )
+
+
+class _View:
+    """A history cut into its levels, with the noise about them."""
+
+    def __init__(
+        self,
+        y: NDArray[np.float64],
+        boundaries: Sequence[int],
+        steps: Sequence[int],
+        drifts: Sequence[Slope],
+    ) -> None:
+        self.y = y.copy()
+        for slope in drifts:
+            self.y -= slope.per_point * (
+                np.clip(np.arange(len(y)), slope.first, slope.last) - slope.first
+            )
+        self.cuts = sorted({0, *boundaries, *steps, len(y)})
+        blocks = [self.y[left:right] for left, right in pairwise(self.cuts)]
+        self.deviations = np.concatenate([block - np.median(block) for block in blocks])
+        low, high = np.quantile(self.deviations, [0.1, 0.9])
+        reach = 1.5 * (high - low) if high > low else np.inf
+        self.noise = Noise(low - reach, high + reach, np.zeros(0), np.zeros(0))
+        usual = np.clip(self.deviations, self.noise.low, self.noise.high)
+        kept = [usual[left:right] for left, right in pairwise(self.cuts)]
+        kept = [block - block.mean() for block in kept]
+        phi = fit_autoregression(kept, _ORDER)
+        self.freedom = max(1, len(y) - len(kept))
+        self.covariance = _autocovariance(phi) * float(
+            sum(float(block @ block) for block in kept) / self.freedom
+        )
+
+    def ratio(self, index: int) -> Interval:
+        """The level from a cut on over the level before it."""
+        at = self.cuts.index(index)
+        before = slice(max(self.cuts[at - 1], index - _LEVEL_POINTS), index)
+        after = slice(index, min(self.cuts[at + 1], index + _LEVEL_POINTS))
+        size = self._level(after) - self._level(before)
+        error = np.sqrt(self._variance(after) + self._variance(before))
+        return _interval(size, float(error), self.freedom)
+
+    def _level(self, part: slice) -> float:
+        median = float(np.median(self.y[part]))
+        usual = np.clip(self.y[part] - median, self.noise.low, self.noise.high)
+        return median + float(usual.mean())
+
+    def _variance(self, part: slice) -> float:
+        """Variance of the mean of correlated points."""
+        n = part.stop - part.start
+        lags = np.arange(1, min(n, len(self.covariance)))
+        total = n * self.covariance[0] + 2.0 * float((n - lags) @ self.covariance[lags])
+        return max(float(total), 0.0) / float(n * n)
+
+
+def _autocovariance(phi: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Autocorrelations of an autoregression at 0 to 120 points, from its impulse response."""
+    response = np.zeros(240)
+    response[0] = 1.0
+    for i in range(1, len(response)):
+        lags = np.arange(1, min(i, len(phi)) + 1)
+        response[i] = float(phi[lags - 1] @ response[i - lags])
+    covariance = np.array([float(response[: 240 - lag] @ response[lag:]) for lag in range(121)])
+    return np.asarray(covariance / covariance[0], np.float64)
+
+
+def _interval(size: float, error: float, freedom: int) -> Interval:
+    reach = float(stdtrit(freedom, (1.0 + CONFIDENCE) / 2.0)) * error
+    low, high = float(np.exp(size - reach)), float(np.exp(size + reach))
+    return Interval(float(np.exp(size)), low, high, CONFIDENCE)
+
+
+def _step(view: _View, alarm: Alarm, higher_is_better: bool) -> Step:
+    ratio = view.ratio(alarm.index)
+    worse = (alarm.score > 0.0) != higher_is_better
+    return Step(alarm.index, alarm.seen, ratio, abs(alarm.score), worse)
+
+
+def _drift(slope: Slope, higher_is_better: bool) -> Drift:
+    ratio = _interval(slope.per_point, slope.error, slope.last - slope.first)
+    score = abs(slope.per_point) / slope.error if slope.error else np.inf
+    worse = (slope.per_point > 0.0) != higher_is_better
+    return Drift(slope.first, slope.last, ratio, float(score), worse)
+
+
+def _environment_change(view: _View, index: int, environments: Sequence[str]) -> EnvironmentChange:
+    at = view.cuts.index(index)
+    shortest = min(index - view.cuts[at - 1], view.cuts[at + 1] - index)
+    ratio = view.ratio(index) if shortest >= 2 else None
+    return EnvironmentChange(index, environments[index - 1], environments[index], ratio)
+
+
+def _spikes(view: _View) -> tuple[Spike, ...]:
+    deviations = view.deviations
+    far = np.where(deviations > view.noise.high, 1, np.where(deviations < view.noise.low, -1, 0))
+    spikes = []
+    for i in np.flatnonzero(far[:-1]):
+        neighbours = (far[i - 1] if i else 0, far[i + 1])
+        if far[i] not in neighbours:
+            spikes.append(Spike(int(i), float(np.exp(deviations[i]))))
+    return tuple(spikes)
+
+
+def _matters(ratio: float, min_change: float) -> bool:
+    return max(ratio, 1.0 / ratio) >= 1.0 + min_change
+
+
+def _logarithms(values: Sequence[float]) -> NDArray[np.float64]:
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1:
+        raise AssayError(f"a history is one row of numbers, not {x.ndim} dimensions")
+    wrong = np.flatnonzero(~(np.isfinite(x) & (x > 0.0)))
+    if len(wrong):
+        at = int(wrong[0])
+        raise AssayError(
+            f"value {at} of the history is {x[at]:g}; only positive numbers can be compared as "
+            "ratios: leave out what was not measured"
+        )
+    y = np.log(x)
+    # A factor on all values moves logarithms by a constant and a rounding error; equal values must
+    # stay equal.
+    return np.round(y - np.median(y), 12) if len(y) else y
+
+
+def _boundaries(values: Sequence[float], environments: Sequence[str] | None) -> list[int]:
+    if environments is None:
+        return []
+    if len(environments) != len(values):
+        raise AssayError(
+            f"{len(values)} values but {len(environments)} environments; give one for each value"
+        )
+    return [i for i in range(1, len(values)) if environments[i] != environments[i - 1]]
+
+
+def _check(false_alarms: float, min_change: float) -> None:
+    if not 0.1 <= false_alarms <= 20.0:
+        raise AssayError(
+            f"false_alarms is {false_alarms:g}; limits are known from 0.1 to 20 per 1,000 points"
+        )
+    if not min_change >= 0.0:
+        raise AssayError(f"min_change is {min_change:g}; it is a share of the level, from 0 up")

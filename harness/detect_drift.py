@@ -1,0 +1,170 @@
+"""Tells a slow drift of one series from the steps that it looks like when read point by point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+_LEAST_LENGTH = 12  # points; below it a drift and a step are one and the same
+_LEAST_SCORE = 6.0
+_MARGIN = 6.0  # of Schwarz's criterion; "strong" from 6 in Kass and Raftery, JASA 90, 1995
+_GRID = 12  # candidates for the first and for the last point of a drift
+_SPIKE = 5.0
+_GAUSSIAN = 1.4826  # standard deviation over median absolute deviation
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """A straight line in log values from point `first` to point `last`, level before and after.
+
+    Attributes:
+        first: index of the last point before the values move.
+        last: index of the last point that moves.
+        per_point: slope of the log values.
+        error: its standard error.
+        steps: indices of the steps that it stands for.
+    """
+
+    first: int
+    last: int
+    per_point: float
+    error: float
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    criterion: float
+    coefficient: float
+    error: float
+
+
+def slopes(
+    y: NDArray[np.float64], steps: Sequence[tuple[int, bool]], boundaries: Iterable[int]
+) -> list[Slope]:
+    """Return the drifts of a series.
+
+    Where neighbouring steps go one way, and where there is none, a line with level ends is
+    fitted by generalised least squares with first-order autoregressive noise (Prais and Winsten's
+    method, one iteration) and takes the place of the steps if Schwarz's criterion prefers it
+    clearly and its slope is many standard errors from 0.
+
+    Args:
+        y: logarithms of the values; [points] float64.
+        steps: (index, whether it goes up), in order of the index.
+        boundaries: indices at which a level starts anew.
+    """
+    smooth = _without_spikes(y)
+    edges = sorted({0, *boundaries, len(y)})
+    found = []
+    for left, right in pairwise(edges):
+        inside = [step for step in steps if left < step[0] < right]
+        for first, last, run in _runs(inside, left, right):
+            slope = _slope(smooth[first:last], [index - first for index in run])
+            if slope is not None:
+                found.append(_moved(slope, first))
+    return found
+
+
+def _runs(
+    steps: Sequence[tuple[int, bool]], left: int, right: int
+) -> list[tuple[int, int, list[int]]]:
+    """Stretches whose steps all go one way: first point, end, indices of the steps."""
+    if not steps:
+        return [(left, right, [])]
+    groups: list[list[tuple[int, bool]]] = []
+    for step in steps:
+        if groups and groups[-1][0][1] == step[1]:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    starts = [left, *(group[-1][0] for group in groups[:-1])]
+    ends = [*(group[0][0] for group in groups[1:]), right]
+    return [
+        (start, end, [index for index, _ in group])
+        for start, end, group in zip(starts, ends, groups, strict=True)
+    ]
+
+
+def _slope(y: NDArray[np.float64], steps: list[int]) -> Slope | None:
+    n = len(y)
+    if n < _LEAST_LENGTH:
+        return None
+    level = _levels(y, steps)
+    best: tuple[_Fit, int, int] | None = None
+    latest, earliest = (steps[0], steps[-1]) if steps else (n - 1, 0)
+    for first in _grid(0, latest):
+        for last in _grid(max(earliest, first + _LEAST_LENGTH - 1), n - 1):
+            line = np.clip(np.arange(n), first, last) - first
+            fit = _generalised(y, line.astype(np.float64))
+            if best is None or fit.criterion < best[0].criterion:
+                best = fit, first, last
+    if best is None:
+        return None
+    fit, first, last = best
+    if fit.criterion + _MARGIN > level or abs(fit.coefficient) < _LEAST_SCORE * fit.error:
+        return None
+    return Slope(first, last, fit.coefficient, fit.error, tuple(steps))
+
+
+def _grid(low: int, high: int) -> list[int]:
+    if high < low:
+        return []
+    return sorted({round(i) for i in np.linspace(low, high, _GRID)})
+
+
+def _levels(y: NDArray[np.float64], steps: list[int]) -> float:
+    """Schwarz's criterion of the steps: a level each, and where each of them is."""
+    rest = y.copy()
+    for left, right in pairwise([0, *steps, len(y)]):
+        rest[left:right] -= rest[left:right].mean()
+    return _criterion(_innovations(rest, _correlation(rest)), 2 * len(steps) + 1)
+
+
+def _generalised(y: NDArray[np.float64], line: NDArray[np.float64]) -> _Fit:
+    centred, around = line - line.mean(), y - y.mean()
+    rest = around - centred * float(centred @ around) / float(centred @ centred)
+    rho = _correlation(rest)
+    design = np.stack([_innovations(np.ones_like(y), rho), _innovations(line, rho)], axis=1)
+    target = _innovations(y, rho)
+    inverse = np.linalg.inv(design.T @ design)
+    solution = inverse @ (design.T @ target)
+    rest = target - design @ solution
+    variance = float(rest @ rest) / max(1, len(y) - 4)
+    return _Fit(_criterion(rest, 4), float(solution[1]), float(np.sqrt(variance * inverse[1, 1])))
+
+
+def _correlation(rest: NDArray[np.float64]) -> float:
+    total = float(rest @ rest)
+    if total <= 0.0:
+        return 0.0
+    rho = float(rest[1:] @ rest[:-1]) / total
+    return float(np.clip(rho + (1.0 + 4.0 * max(rho, 0.0)) / len(rest), 0.0, 0.95))
+
+
+def _innovations(x: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
+    first = x[:1] * np.sqrt(1.0 - rho * rho)
+    return np.concatenate([first, x[1:] - rho * x[:-1]])
+
+
+def _criterion(rest: NDArray[np.float64], parameters: int) -> float:
+    n = len(rest)
+    return float(n * np.log(max(float(rest @ rest), 1e-30) / n) + parameters * np.log(n))
+
+
+def _without_spikes(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    middle = median_filter(y, size=5, mode="nearest")
+    away = np.abs(y - middle)
+    # The median of five is nearer to its points than the level is: 0.84 in Gaussian noise.
+    reach = _SPIKE * _GAUSSIAN * float(np.median(away[away > 0])) if np.any(away > 0) else 0.0
+    return np.where(away > reach, middle, y)
+
+
+def _moved(slope: Slope, by: int) -> Slope:
+    steps = tuple(index + by for index in slope.steps)
+    return Slope(slope.first + by, slope.last + by, slope.per_point, slope.error, steps)

@@ -1,0 +1,116 @@
+"""Stored results become series: a case and machine each, a point a commit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.case_run import CaseRun
+from harness.history import Series, histories, normalised
+from harness.records import Case, Measurement, Outcome, Result, Work
+
+CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
+
+
+def run(
+    number: int,
+    *seconds: float,
+    at: float = 0.0,
+    canary_s: float = 0.001,
+    kernel: str = "host-1",
+    **facts: Any,
+) -> CaseRun:
+    changes = facts.pop("changes", {})
+    environment = {
+        "machine": "bench",
+        "id": "e1",
+        "commit": f"{number:040x}",
+        "commit_time": 1000.0 * number,
+        "dirty": False,
+        **facts,
+    }
+    return CaseRun(
+        f"run-{number}-{at}",
+        tuple(
+            replace(
+                Result(
+                    CASE,
+                    Outcome.OK,
+                    process=process,
+                    started_at=at,
+                    work=Work(items=2.0, item="product"),
+                    measurements=(
+                        Measurement("time", "s", "process", "clock", values=(value,)),
+                        Measurement("peak_memory", "B", "process", "vmhwm", values=(4096.0,)),
+                        Measurement("canary", "s", "device", kernel, values=(canary_s, 9.0)),
+                    ),
+                    environment=environment,
+                ),
+                **changes,
+            )
+            for process, value in enumerate(seconds)
+        ),
+    )
+
+
+def estimates(series: Series) -> list[float]:
+    return [point.interval.estimate for point in series.points]
+
+
+def test_a_commit_is_a_point_in_the_order_of_the_commits() -> None:
+    [series] = histories([run(3, 6.0), run(1, 2.0), run(2, 4.0)])
+    assert estimates(series) == pytest.approx([1.0, 2.0, 3.0])
+    assert [int(point.commit, 16) for point in series.points] == [1, 2, 3]
+    assert (series.unit, series.item) == ("s", "product")
+
+
+def test_a_peak_is_not_per_item() -> None:
+    [series] = histories([run(1, 2.0)], "peak_memory")
+    assert estimates(series) == pytest.approx([4096.0])
+    assert (series.unit, series.item) == ("B", "")
+
+
+def test_runs_of_one_commit_are_taken_together() -> None:
+    [series] = histories([run(1, 2.0, 2.2), run(1, 2.1, 2.1, at=9.0)])
+    [point] = series.points
+    assert point.interval.estimate == pytest.approx(1.05, rel=1e-2)
+    assert point.interval.low is not None
+
+
+def test_another_environment_of_the_same_commit_replaces_the_earlier_one() -> None:
+    [series] = histories([run(1, 2.0), run(1, 8.0, at=9.0, id="e2")])
+    assert estimates(series) == pytest.approx([4.0])
+    assert series.points[0].environment == "e2"
+
+
+def test_machines_are_apart() -> None:
+    assert len(histories([run(1, 2.0), run(1, 3.0, machine="other")])) == 2
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        run(2, 9.0, dirty=True),
+        run(2, 9.0, commit=None),
+        run(2, 9.0, commit_time=None),
+        run(2, 9.0, changes={"outcome": Outcome.FAILED}),
+        run(2, 9.0, changes={"flags": ("impossible",)}),
+        run(2, 0.0),
+    ],
+    ids=["dirty", "no commit", "no date", "failed", "impossible", "no time at all"],
+)
+def test_what_cannot_stand_in_a_history_is_left_out(left_out: CaseRun) -> None:
+    [series] = histories([run(1, 2.0), left_out])
+    assert estimates(series) == pytest.approx([1.0])
+
+
+def test_a_slower_machine_cancels_in_a_normalised_history() -> None:
+    [series] = histories([run(1, 2.0), run(2, 2.4, canary_s=0.0012), run(3, 2.0)])
+    assert estimates(normalised(series)) == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_another_kind_of_canary_is_not_compared() -> None:
+    [series] = histories([run(1, 4.0, kernel="host-0"), run(2, 2.0), run(3, 2.0)])
+    assert estimates(normalised(series)) == pytest.approx([1.0, 1.0])
