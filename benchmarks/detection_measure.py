@@ -12,12 +12,12 @@ from benchmarks.detection_peers import Detector, Peer, Report, oracle_reports
 from benchmarks.detection_series import BEFORE
 
 Values = NDArray[np.float64]
+Looks = tuple[int, ...]
 
 SIZES = (0.005, 0.01, 0.02, 0.05, 0.10)
 WITHIN = 5  # points
 START = 30  # points of a history before anything is counted
 NEAR = 5  # points that a report may lie off, and that make two reports one
-LOOKS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)  # points after the step at which delays are read
 ORACLE_LIMIT = 3.6
 
 
@@ -71,33 +71,38 @@ def false_alarms(
 
 
 def power(
-    detector: Detector, name: str, series: Sequence[Values], size: float, every_look: bool = True
+    detector: Detector, name: str, series: Sequence[Values], size: float, looks: Looks
 ) -> Power:
-    """Return how often and how soon a step up of relative `size` after 100 points is found.
+    """Return how often and how soon a step up of relative `size` after 150 points is found.
 
-    It is found at the first look that reports a step up within five points of it. A report at
-    whose place the same detector also reports one without the step is no find.
+    It is found at the first look that reports a step up within five points of it. What the same
+    detector also reports there without the step is no find and is taken off the share.
+
+    Args:
+        detector: what is measured.
+        name: which of its answers.
+        series: noise to put the step into.
+        size: relative.
+        looks: points after the step at which the detector is shown the history.
     """
-    delays = []
-    for values in series:
-        delays.append(_delay(detector, name, values, size, LOOKS if every_look else LOOKS[:5]))
-    chance = np.mean(
-        [_delay(detector, name, values, 0.0, LOOKS[:5]) <= WITHIN for values in series]
-    )
-    within = float(np.mean(np.array(delays) <= WITHIN) - chance)
+    delays = np.array([_delay(detector, name, values, size, looks) for values in series])
+    soon = tuple(look for look in looks if look <= WITHIN)
+    chance = [_delay(detector, name, values, 0.0, soon) <= WITHIN for values in series]
+    within = float(np.mean(delays <= WITHIN) - np.mean(chance))
     median = float(np.median(delays))
     return Power(within, median if np.isfinite(median) else None, len(series))
 
 
 def sizes_found(
-    detector: Detector, name: str, series: Sequence[Values], size: float
+    detector: Detector, name: str, series: Sequence[Values], size: float, looks: Looks
 ) -> list[tuple[float, float]]:
     """Return for each series the largest change reported within five points, with and without it.
 
     One run then answers for every least magnitude.
     """
+    soon = tuple(look for look in looks if look <= WITHIN)
     return [
-        (_largest(detector, name, values, size), _largest(detector, name, values, 0.0))
+        (_largest(detector, name, values, size, soon), _largest(detector, name, values, 0.0, soon))
         for values in series
     ]
 
@@ -144,21 +149,20 @@ def part(series: Sequence[Values], peer: Peer) -> list[Values]:
     return list(series[::step])
 
 
-def _delay(
-    detector: Detector, name: str, values: Values, size: float, looks: Sequence[int]
-) -> float:
+def _delay(detector: Detector, name: str, values: Values, size: float, looks: Looks) -> float:
     stepped = _stepped(values, size)
     for look in looks:
-        if _near(detector(stepped[: BEFORE + look])[name]):
-            return float(look)
+        found = _near(detector(stepped[: BEFORE + look])[name])
+        if found:
+            return float(min((r.seen - BEFORE if r.seen else look) for r in found))
     return float("inf")
 
 
-def _largest(detector: Detector, name: str, values: Values, size: float) -> float:
+def _largest(detector: Detector, name: str, values: Values, size: float, looks: Looks) -> float:
     stepped = _stepped(values, size)
     found = [
         report.change
-        for look in LOOKS[:5]
+        for look in looks
         for report in _near(detector(stepped[: BEFORE + look])[name])
     ]
     return max(found, default=0.0)
@@ -166,7 +170,11 @@ def _largest(detector: Detector, name: str, values: Values, size: float) -> floa
 
 def _near(reports: Sequence[Report]) -> list[Report]:
     return [
-        report for report in reports if abs(report.index - BEFORE) <= NEAR and report.change > 0.0
+        report
+        for report in reports
+        if abs(report.index - BEFORE) <= NEAR
+        and report.change > 0.0
+        and not 0 < report.seen <= BEFORE
     ]
 
 

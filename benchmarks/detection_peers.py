@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +20,24 @@ ASSAY, ASV, ASV_REGRESSIONS, OTAVA, E_DIVISIVE = (
     "Apache Otava",
     "E-divisive",
 )
-_PERMUTATIONS = 199
+_PERMUTATIONS = 99
 _LEAST_SEGMENT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A step that a detector reports: the first point after it, and its relative size."""
+    """A step that a detector reports.
+
+    Attributes:
+        index: the first point after it.
+        change: its relative size.
+        seen: how many points it was found at; 0 where the detector does not say, so that it was
+            found at this look.
+    """
 
     index: int
     change: float
+    seen: int = 0
 
 
 Reports = Mapping[str, Sequence[Report]]
@@ -46,6 +55,7 @@ class Peer:
         thresholds: from loose to strict, for the comparison at equal false alarms.
         every: points between two looks while false alarms are counted.
         share: of the series that it can be run on in time.
+        looks: points after an injected step at which it is asked whether it finds it.
     """
 
     names: tuple[str, ...]
@@ -54,31 +64,52 @@ class Peer:
     thresholds: tuple[float, ...]
     every: int = 1
     share: float = 1.0
+    looks: tuple[int, ...] = (1, 2, 3, 4, 5, 10, 20, 50)
 
 
 def peers() -> tuple[list[Peer], list[str]]:
     """Return the detectors that can run here, and a line for each that cannot."""
     found = [
-        Peer((ASSAY,), assay, FALSE_ALARMS, (20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1), every=10)
+        Peer(
+            (ASSAY,),
+            assay,
+            FALSE_ALARMS,
+            (20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1),
+            every=85,
+            looks=(5, 50),
+        )
     ]
     missing = []
     try:
         import asv.step_detect  # noqa: F401
 
-        found.append(Peer((ASV, ASV_REGRESSIONS), asv_steps, 4.0, (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)))
+        found.append(Peer((ASV, ASV_REGRESSIONS), asv_steps, 4.0, (3.0, 4.0, 6.0, 8.0), 10))
     except ImportError:
         missing.append("asv is not installed and left out: pip install asv")
     try:
         import otava.analysis  # noqa: F401
 
-        levels = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-13)
-        found.append(Peer((OTAVA,), otava_steps, 1e-3, levels))
+        levels = (1e-2, 1e-3, 1e-5, 1e-8, 1e-13)
+        found.append(Peer((OTAVA,), otava_steps, 1e-3, levels, 10))
     except ImportError:
         missing.append(
             "Apache Otava is not installed and left out: pip install --no-deps apache-otava==0.8.0"
         )
-    found.append(Peer((E_DIVISIVE,), e_divisive, 0.05, (0.1, 0.05, 0.02, 0.005), 10, 0.25))
+    found.append(Peer((E_DIVISIVE,), e_divisive, 0.05, (0.1, 0.05, 0.01), 17, 0.25, (5, 20, 50)))
     return found, missing
+
+
+def remembered(detector: Detector) -> Detector:
+    """Return the detector with its answers kept: the same history is asked about many times."""
+    kept: dict[bytes, Reports] = {}
+
+    def run(values: Values) -> Reports:
+        key = values.tobytes()
+        if key not in kept:
+            kept[key] = detector(values)
+        return kept[key]
+
+    return run
 
 
 def assay(false_alarms: float) -> Detector:
@@ -86,7 +117,9 @@ def assay(false_alarms: float) -> Detector:
 
     def run(values: Values) -> Reports:
         found = detect(values.tolist(), false_alarms=false_alarms)
-        steps = [Report(step.index, step.ratio.estimate - 1.0) for step in found.steps]
+        steps = [
+            Report(step.index, step.ratio.estimate - 1.0, step.found_at) for step in found.steps
+        ]
         drifts = [
             Report(drift.first, drift.ratio.estimate ** (drift.last - drift.first) - 1.0)
             for drift in found.drifts
@@ -117,7 +150,7 @@ def asv_steps(penalty: float) -> Detector:
         return {
             ASV: [
                 Report(after[0], after[2] / before[2] - 1.0)
-                for before, after in zip(steps, steps[1:], strict=False)
+                for before, after in itertools.pairwise(steps)
             ],
             ASV_REGRESSIONS: [Report(place[1], place[3] / place[2] - 1.0) for place in worse],
         }
@@ -141,7 +174,7 @@ def otava_steps(max_pvalue: float) -> Detector:
 def e_divisive(level: float) -> Detector:
     """Return E-divisive's change points: Matteson and James, JASA 109, 2014, sections 2.1 to 2.3.
 
-    Energy statistic with exponent 1, binary splits, each tested by 199 permutations within the
+    Energy statistic with exponent 1, binary splits, each tested by 99 permutations within the
     segments; the seed is fixed, so equal histories give equal answers.
     """
 
@@ -156,7 +189,7 @@ def e_divisive(level: float) -> Detector:
             exceeded = 0
             for _ in range(_PERMUTATIONS):
                 shuffled = np.concatenate(
-                    [rng.permutation(values[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+                    [rng.permutation(values[a:b]) for a, b in itertools.pairwise(cuts)]
                 )
                 exceeded += _best_split(shuffled, cuts)[1] >= statistic
                 if exceeded > most:
@@ -164,7 +197,7 @@ def e_divisive(level: float) -> Detector:
             if exceeded > most:
                 break
             cuts = sorted([*cuts, split])
-        levels = [values[a:b].mean() for a, b in zip(cuts, cuts[1:], strict=False)]
+        levels = [values[a:b].mean() for a, b in itertools.pairwise(cuts)]
         return {
             E_DIVISIVE: [
                 Report(cut, levels[i + 1] / levels[i] - 1.0) for i, cut in enumerate(cuts[1:-1])
@@ -176,7 +209,7 @@ def e_divisive(level: float) -> Detector:
 
 def _best_split(values: Values, cuts: Sequence[int]) -> tuple[int, float]:
     best, at = 0.0, 0
-    for left, right in zip(cuts, cuts[1:], strict=False):
+    for left, right in itertools.pairwise(cuts):
         n = right - left
         if n < 2 * _LEAST_SEGMENT:
             continue

@@ -13,8 +13,8 @@ from benchmarks.detection_critical import autoregressive
 from harness.data import find
 from harness.errors import AssayError
 
-LENGTH = 150
-BEFORE = 100  # points before an injected step
+LENGTH = 200
+BEFORE = 150  # points before an injected step
 CORRELATION = 0.6
 RECORDED_BY_ASSAY = Path(__file__).parent / "recorded" / "aa_assay.jsonl"
 _KERNELS = ("py", "mm", "copy", "spmv", "sort")

@@ -1,9 +1,8 @@
 """Two commits in one run: processes of both alternate in random order until a verdict is there.
 
 Sequential measurements differ by what the machine did meanwhile; the two processes of a round meet
-the same machine. Which of them goes first is drawn anew each time, and so is the order of the cases
-and the size of the environment, which shifts the layout of memory (Mytkowicz et al., Producing
-Wrong Data Without Doing Anything Obviously Wrong!, ASPLOS 2009).
+the same machine. Which of them goes first is drawn anew each time, and so is the order of the
+cases.
 """
 
 from __future__ import annotations
@@ -29,9 +28,6 @@ from harness.task import Task
 from harness.verdict import ALPHA, MAX_ROUNDS, THRESHOLD, Judgement, Verdict, judge, looks
 
 NO_ROUND = "the budget was used up before a whole round; raise --budget"
-
-_MAX_PADDING = 4096
-"""Bytes: the layout of the stack repeats with the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,6 @@ def run_ab(
             left = [planned for planned in plan.cases if not so_far(planned).final]
             draw = random.Random(f"{runs[0].header.id}/{number}")
             for planned in draw.sample(left, len(left)):
-                padding = "x" * draw.randrange(_MAX_PADDING)
                 order = draw.sample((0, 1), 2)
                 if _too_late(planned, runs, settings, time.monotonic() - started):
                     continue
@@ -143,7 +138,7 @@ def run_ab(
                     # The first half of a round may stand from before an interruption.
                     if not runs[place].has(planned.case, number):
                         observer.process_started(planned, sides[place].label, number)
-                        env = _worker_env(plan, planned, sides[place], settings, padding)
+                        env = _worker_env(plan, planned, sides[place], settings)
                         environment = runs[place].header.environment
                         task = _task(planned, number, settings, environment)
                         result = _measured(task, planned, sides[place], env, observer.phase)
@@ -271,12 +266,10 @@ def _open(
     )
 
 
-def _worker_env(
-    plan: Plan, planned: PlannedCase, side: Side, settings: Settings, padding: str
-) -> dict[str, str]:
+def _worker_env(plan: Plan, planned: PlannedCase, side: Side, settings: Settings) -> dict[str, str]:
     workload = resolve(plan.workloads[planned.case.workload])
     own = session.worker_env(workload, planned.case, settings)
-    return {**own, "PYTHONPATH": str(side.packages), "ASSAY_PADDING": padding}
+    return {**own, "PYTHONPATH": str(side.packages)}
 
 
 def _task(planned: PlannedCase, number: int, settings: Settings, environment: Facts) -> Task:

@@ -17,7 +17,7 @@ from harness.detect_critical import limit
 # the long ones small steps late. docs/decisions/0006-detector.md has what was measured.
 WINDOWS = np.array([3, 4, 5, 7, 10, 14, 20, 28, 40, 56, 80])
 _RAISED = np.array([0.8, 0.4, 0.0, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
-_BASELINE = 80  # points before the window that say what the level was, 4 windows if that is more
+_BASELINE = 120  # points before the window that say what the level was, 4 windows if that is more
 _LEAST_BASELINE = 6
 _REFERENCE = 200  # points that say how the series scatters
 _LEAST_REFERENCE = 8
@@ -25,6 +25,9 @@ _HELD_BACK = 5  # newest points, which may belong to a step and so say nothing a
 _FARTHEST_SCORE = 3.0
 _LONG_REFERENCE = 80
 _DECILE_RANGE = 2.563  # of the standard normal distribution
+# Above the simulated limit, for noise that persists: a series whose correlation was estimated too
+# small by chance gives several false alarms, not one.
+_CAUTION = 0.15
 _ORDER = 3
 _REFIT = 3  # points between two fits of the correlation
 
@@ -75,7 +78,7 @@ def scan(
     """Return the steps of a series in the order in which they are found.
 
     Each answer rests on the points up to `seen` alone: reading on never takes one back. At every
-    point the newest 3 to 80 are compared with up to 80 (or four times as many) before them, in the
+    point the newest 3 to 80 are compared with up to 120 (or four times as many) before them, in the
     normal scores that their innovations take among the earlier innovations (sequential normal
     scores: Conover, Tercero-Gómez and Cordero-Franco, Sequential Analysis 36, 2017; prewhitening:
     an autoregression fitted by the Durbin-Levinson recursion). For independent noise the scores
@@ -166,7 +169,7 @@ class _Reader:
             if seen - 1 in self.boundaries:
                 self._close(seen - 1)
             found = self.strongest(seen)
-            if found is not None and found.excess > limit(found.reference, self.false_alarms):
+            if found is not None and found.excess > self._limit(found):
                 index = self._locate(found, seen)
                 self._close(index)
                 yield Alarm(index, seen, found.score)
@@ -194,6 +197,11 @@ class _Reader:
         return _Strongest(
             len(reference), float(excess[best]), float(z[best]), int(usable[best]), scores
         )
+
+    def _limit(self, found: _Strongest) -> float:
+        assert self.noise is not None
+        persistence = max(0.0, float(self.noise.phi.sum()))
+        return limit(found.reference, self.false_alarms) + _CAUTION * persistence
 
     def _locate(self, found: _Strongest, seen: int) -> int:
         """The likeliest first point of the new level, at half to twice the window that found it."""

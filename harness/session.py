@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,9 @@ CEILINGS_TIMEOUT_S = 120.0
 
 Bounds = Mapping[str, tuple[Ceiling, ...]]
 """What each case's device and disk do at most, by the case's key."""
+
+_MAX_PADDING = 4096
+"""Bytes: the layout of the stack repeats with the page."""
 
 OVER_BUDGET = "the budget of the run was used up before its turn; raise --budget"
 
@@ -278,9 +282,15 @@ def _run(
 
 
 def worker_env(workload: Workload[Any], case: Case, settings: Settings) -> Mapping[str, str]:
-    """Return the variables that a worker of this case is started with."""
+    """Return the variables that a worker of this case is started with.
+
+    The size of the environment shifts the stack, and with it the time of some code by percents
+    (Mytkowicz et al., Producing Wrong Data Without Doing Anything Obviously Wrong!, ASPLOS 2009).
+    It is drawn anew for each process, so that this luck is variance and not bias.
+    """
     own = workload.worker_env(case) if isinstance(workload, SetsWorkerEnv) else {}
-    return {**_shared_env(settings), **own}
+    padding = "x" * random.randrange(_MAX_PADDING)
+    return {**_shared_env(settings), "ASSAY_PADDING": padding, **own}
 
 
 def _shared_env(settings: Settings) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from harness.statistics import CONFIDENCE, Interval
 
 THRESHOLD = 0.02
 ALPHA = 0.01
-MAX_ROUNDS = 30
+MAX_ROUNDS = 48
 _FIRST_SHARE = 0.4  # of alpha at the first look; the later ones share the rest alike
 _GROWTH = 1.5  # of the rounds from look to look; simulated: docs/decisions/0005
 _POWER_QUANTILE = 0.8416  # of the normal distribution, for a power of 80 %

@@ -1,0 +1,203 @@
+"""Runs the detector over every series and words what it finds, for tables and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import units
+from harness.detect import LEAST_POINTS, Detection, Drift, EnvironmentChange, Step, detect
+from harness.history import Series
+from harness.printable import printable
+from harness.statistics import Interval
+from harness.tables import Sheet, split_params
+
+_HASH_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that happened to one series.
+
+    Attributes:
+        kind: "step", "drift", "environment" or "spike".
+        verdict: "regression" or "improvement" where the code is the cause, "" elsewhere.
+        before: the last commit that was as before.
+        commit: the commit at which it shows, or the last that a drift moved.
+        index: that commit's place in the series.
+        ratio: level after over level before; of a drift, over its whole length.
+        note: in words what the numbers do not say.
+    """
+
+    series: Series
+    kind: str
+    verdict: str
+    before: str
+    commit: str
+    index: int
+    ratio: Interval | None
+    note: str = ""
+
+
+def findings(series: Iterable[Series], *, false_alarms: float, min_change: float) -> list[Finding]:
+    """Return what happened to each series, code before environment before spikes.
+
+    Args:
+        series: histories; those shorter than `LEAST_POINTS` points show nothing.
+        false_alarms: steps per 1,000 points that may be reported where there are none.
+        min_change: the smallest change of level, as a share, that is told.
+    """
+    return [
+        finding
+        for one in series
+        for finding in _of(
+            one,
+            detect(
+                [point.interval.estimate for point in one.points],
+                environments=[point.environment for point in one.points],
+                false_alarms=false_alarms,
+                min_change=min_change,
+            ),
+        )
+    ]
+
+
+def too_short(series: Iterable[Series]) -> int:
+    """Return how many series have too few points to tell anything of."""
+    return sum(len(one.points) < LEAST_POINTS for one in series)
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON values."""
+    series, ratio = finding.series, finding.ratio
+    return {
+        "workload": series.case.workload,
+        "variant": series.case.variant,
+        "backend": series.case.backend,
+        "params": dict(series.case.params),
+        "machine": series.machine,
+        "quantity": series.quantity,
+        "kind": finding.kind,
+        "verdict": finding.verdict or None,
+        "before": finding.before,
+        "commit": finding.commit,
+        "ratio": None
+        if ratio is None
+        else {"estimate": ratio.estimate, "ci_low": ratio.low, "ci_high": ratio.high},
+        "points": len(series.points),
+        "note": finding.note,
+    }
+
+
+def finding_sheets(found: Sequence[Finding]) -> list[Sheet]:
+    """Return one sheet a workload."""
+    workloads = dict.fromkeys(finding.series.case.workload for finding in found)
+    return [
+        _sheet([one for one in found if one.series.case.workload == name]) for name in workloads
+    ]
+
+
+def _of(series: Series, detection: Detection) -> Iterator[Finding]:
+    for step in detection.steps:
+        yield _step(series, step)
+    for drift in detection.drifts:
+        yield _drift(series, drift)
+    for change in detection.environment_changes:
+        yield _environment(series, change)
+    for spike in detection.spikes:
+        yield Finding(
+            series,
+            "spike",
+            "",
+            before=series.points[max(spike.index - 1, 0)].commit,
+            commit=series.points[spike.index].commit,
+            index=spike.index,
+            ratio=Interval(spike.ratio, None, None, 0.0),
+            note="one point; the next is back",
+        )
+
+
+def _step(series: Series, step: Step) -> Finding:
+    return Finding(
+        series,
+        "step",
+        _verdict(step.regression),
+        before=series.points[step.index - 1].commit,
+        commit=series.points[step.index].commit,
+        index=step.index,
+        ratio=step.ratio,
+    )
+
+
+def _drift(series: Series, drift: Drift) -> Finding:
+    commits = drift.last - drift.first
+    ends = (drift.ratio.estimate, drift.ratio.low, drift.ratio.high)
+    estimate, low, high = (None if end is None else end**commits for end in ends)
+    return Finding(
+        series,
+        "drift",
+        _verdict(drift.regression),
+        before=series.points[drift.first].commit,
+        commit=series.points[drift.last].commit,
+        index=drift.last,
+        ratio=Interval(estimate or 1.0, low, high, drift.ratio.confidence),
+        note=f"{drift.ratio.estimate - 1:+.2%} a commit over {commits} commits",
+    )
+
+
+def _environment(series: Series, change: EnvironmentChange) -> Finding:
+    return Finding(
+        series,
+        "environment",
+        "",
+        before=series.points[change.index - 1].commit,
+        commit=series.points[change.index].commit,
+        index=change.index,
+        ratio=change.ratio,
+        note=f"environment {change.before} became {change.after}; the code is not to blame",
+    )
+
+
+def _verdict(regression: bool) -> str:
+    return "regression" if regression else "improvement"
+
+
+def _sheet(found: Sequence[Finding]) -> Sheet:
+    first = found[0].series
+    constant, varying = split_params([one.series.case.params for one in found])
+    machines = dict.fromkeys(one.series.machine for one in found)
+    per = f" per {first.item}" if first.item else ""
+    title = [f"{first.case.workload} (version {first.case.version}), {first.quantity}{per}"]
+    title += [f"{name}={value}" for name, value in constant.items()]
+    lines = [
+        [
+            one.series.case.variant,
+            one.series.case.backend,
+            *([one.series.machine] if len(machines) > 1 else []),
+            *(str(one.series.case.params.get(name, "")) for name in varying),
+            f"{one.before[:_HASH_DIGITS]}..{one.commit[:_HASH_DIGITS]}",
+            f"{one.kind}: {one.verdict}" if one.verdict else one.kind,
+            _change(one.ratio),
+            units.format_si(one.series.points[-1].interval.estimate, one.series.unit),
+            one.note,
+        ]
+        for one in found
+    ]
+    columns = ["variant", "backend", *(["machine"] if len(machines) > 1 else []), *varying]
+    columns += ["commits", "what", "change", "now", "note"]
+    return Sheet(
+        title=printable(" ".join(title)),
+        columns=[printable(column) for column in columns],
+        cells=[[printable(cell) for cell in line] for line in lines],
+        notes=(),
+    )
+
+
+def _change(ratio: Interval | None) -> str:
+    if ratio is None:
+        return ""
+    change = f"{ratio.estimate - 1:+.1%}"
+    if ratio.low is None or ratio.high is None:
+        return change
+    return f"{change} [{ratio.low - 1:+.1%}, {ratio.high - 1:+.1%}]"
