@@ -23,10 +23,14 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from harness import store
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "benchmarks/recorded/ab.json"
+SERIES = ROOT / "benchmarks/recorded/aa_assay.jsonl"
 PAGE = ROOT / "docs/methodology.md"
 MARK = re.compile(r"(<!-- ab table -->\n).*?(<!-- /ab table -->)", re.DOTALL)
 
@@ -102,6 +106,7 @@ def main() -> None:
         repeats = asked.repeats if asked.what == "equal" else asked.tries
         wrong = 0
         for number in range(repeats):
+            results = clone.parent / f"results-{number}"
             one = compare(clone, asked.what, number, asked.budget, asked.series)
             wrong += one["wrong"] / len(one["cases"])
             print(json.dumps({"repeat": number + 1, **one["verdicts"], "took_s": one["took_s"]}))
@@ -109,6 +114,9 @@ def main() -> None:
             if not asked.quick:
                 RECORDED.parent.mkdir(exist_ok=True)
                 RECORDED.write_text(json.dumps([*recorded(), one], indent=1) + "\n")
+                if asked.what == "equal":
+                    keep_series(results / "ab")
+            shutil.rmtree(results)
     if not asked.quick:
         write_table(recorded())
     sys.exit(int(asked.quick and 3 * wrong > repeats))
@@ -169,7 +177,6 @@ def compare(clone: Path, what: str, number: int, budget: str, limit: int) -> dic
     )
     if done.returncode not in (0, 1) or not done.stdout:
         sys.exit("assay ab ended with an error; run it by hand to see why")
-    shutil.rmtree(clone.parent / f"results-{number}")
     cases = json.loads(done.stdout)["cases"]
     verdicts = Counter(str(case["verdict"]) for case in cases)
     right = {"unchanged", "undecided"} if what == "equal" else {"regression"}
@@ -190,6 +197,25 @@ def compare(clone: Path, what: str, number: int, budget: str, limit: int) -> dic
             for case in cases
         ],
     }
+
+
+def keep_series(results: Path) -> None:
+    """Append the processes' times, in order of their start, for benchmarks/detection.py."""
+    kept: dict[str, list[float]] = {}
+    if SERIES.exists():
+        for line in SERIES.read_text().splitlines():
+            one = json.loads(line)
+            kept[one["series"]] = one["values"]
+    for stored in store.read(results).results:
+        time_s = stored.result.measurement("time")
+        if time_s is not None and time_s.values:
+            name = " ".join(str(value) for value in stored.result.case.params.values())
+            kept.setdefault(name, []).append(float(f"{median(time_s.values):.5g}"))
+    SERIES.write_text(
+        "".join(
+            json.dumps({"series": name, "values": values}) + "\n" for name, values in kept.items()
+        )
+    )
 
 
 def recorded() -> list[dict[str, Any]]:
