@@ -29,9 +29,26 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run the long tests that CI does not: 50 kills and the like."""
-    install(session, "-e", ".[torch,dashboards,dev]")
+    """Run the long tests that CI does not, and record how often the verdicts are wrong: hours."""
+    install(session, "-e", ".[torch,dashboards,dev,benchmarks]")
     session.run("pytest", "-m", "soak", *session.posargs)
+    session.run("python", "benchmarks/ab.py", "slower")
+    session.run("python", "benchmarks/ab.py", "equal")
+    session.run("python", "benchmarks/detection.py")
+
+
+@nox.session
+def verdicts(session: nox.Session) -> None:
+    """Fail where `assay ab` or `assay detect` is wrong too often; the short forms of `soak`'s."""
+    install(session, "-e", ".[dashboards]")
+    session.run("python", "benchmarks/detection.py", "--quick")
+    session.run("python", "benchmarks/ab.py", "slower", "--tries", "3", "--quick")
+    session.run("python", "benchmarks/ab.py", "equal", "--repeats", "1", "--series", "2", "--quick")
+    # As a user would, with an environment that is made for the commit's dependencies.
+    folder = session.create_tmp()
+    command = ("assay", "ab", "HEAD", "HEAD", "-w", "msrep", "--variant", "scipy")
+    limits = ("-p", "matrix=rmat", "--budget", "90s", "--results", f"{folder}/results")
+    session.run(*command, *limits, env={"ASSAY_CACHE": f"{folder}/cache"})
 
 
 @nox.session

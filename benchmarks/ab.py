@@ -171,12 +171,12 @@ def compare(clone: Path, what: str, number: int, budget: str, limit: int) -> dic
             "ASSAY_CACHE": str(clone.parent / "cache"),
         },
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode not in (0, 1) or not done.stdout:
-        sys.exit("assay ab ended with an error; run it by hand to see why")
+        sys.exit(f"assay ab ended with {done.returncode}: {done.stderr.splitlines()[-1:]}")
     cases = json.loads(done.stdout)["cases"]
     verdicts = Counter(str(case["verdict"]) for case in cases)
     right = {"unchanged", "undecided"} if what == "equal" else {"regression"}

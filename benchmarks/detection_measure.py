@@ -86,8 +86,7 @@ def power(
         looks: points after the step at which the detector is shown the history.
     """
     delays = np.array([_delay(detector, name, values, size, looks) for values in series])
-    soon = tuple(look for look in looks if look <= WITHIN)
-    chance = [_delay(detector, name, values, 0.0, soon) <= WITHIN for values in series]
+    chance = [_delay(detector, name, values, 0.0, looks) <= WITHIN for values in series]
     within = float(np.mean(delays <= WITHIN) - np.mean(chance))
     median = float(np.median(delays))
     return Power(within, median if np.isfinite(median) else None, len(series))

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,13 +82,13 @@ def peers() -> tuple[list[Peer], list[str]]:
     ]
     missing = []
     try:
-        import asv.step_detect  # noqa: F401
+        import_module("asv.step_detect")
 
         found.append(Peer((ASV, ASV_REGRESSIONS), asv_steps, 4.0, (3.0, 4.0, 6.0, 8.0), 10))
     except ImportError:
         missing.append("asv is not installed and left out: pip install asv")
     try:
-        import otava.analysis  # noqa: F401
+        import_module("otava.analysis")
 
         levels = (1e-2, 1e-3, 1e-5, 1e-8, 1e-13)
         found.append(Peer((OTAVA,), otava_steps, 1e-3, levels, 10))
@@ -160,7 +161,7 @@ def asv_steps(penalty: float) -> Detector:
 
 def otava_steps(max_pvalue: float) -> Detector:
     """Return Apache Otava's change points with no least magnitude."""
-    from otava.analysis import compute_change_points
+    compute_change_points = import_module("otava.analysis").compute_change_points
 
     def run(values: Values) -> Reports:
         points, _ = compute_change_points(values.tolist(), max_pvalue=max_pvalue, min_magnitude=0.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dashboards.asv_names import inert, safe_name
 from harness.case_run import CaseRun
+from harness.ceilings import IMPOSSIBLE
 from harness.environment import environment_name
 from harness.records import Result
 from harness.rows import supersedes
@@ -17,6 +18,7 @@ DIRTY = "the checkout was dirty"
 NO_COMMIT = "no commit is known"
 NO_DATE = "the commit's date is unknown"
 NO_MACHINE = "the machine has no name"
+BEYOND = "it is beyond its ceiling, and so impossible"
 SUPERSEDED = "a newer result of the same case is there"
 OTHER_PROCESSOR = "another processor has the same machine name"
 
@@ -60,6 +62,8 @@ def select(cases: Iterable[CaseRun], versions: Mapping[str, str]) -> Selection:
     fit = []
     for one in sorted(cases, key=_age):
         reason = next(filter(None, map(_unfit, one.results)), None)
+        if reason is None and IMPOSSIBLE in one.flags():
+            reason = BEYOND
         if reason is None:
             fit.append(one)
         else:

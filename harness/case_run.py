@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from harness.records import Case, Outcome, Result
+from harness.records import Case, Measurement, Outcome, Result, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,28 @@ class CaseRun:
         """How the case ended: well only where every process did."""
         return self.result.outcome
 
+    def measurement(self, quantity: str) -> Measurement | None:
+        """Return the measurement whose status and reason hold for a quantity of the case.
+
+        That is an unresolvable one where there is any, or else one with values, or else any.
+        """
+        own = [one for result in self.results if (one := result.measurement(quantity)) is not None]
+        ranks = {Status.UNRESOLVABLE: 0, Status.UNAVAILABLE: 2}
+        return min(own, key=lambda one: ranks.get(one.status, 1), default=None)
+
     def groups(self, quantity: str, *, per_item: bool = True) -> list[list[float]]:
         """Return the samples of a quantity, a list for each process that has any.
+
+        None at all where one process could not resolve it: the others tell the larger half only.
 
         Args:
             quantity: "time", "energy", "peak_memory", ...
             per_item: whether a step's value is divided by its items; a peak never is.
         """
-        groups = []
+        groups: list[list[float]] = []
+        speaks = self.measurement(quantity)
+        if speaks is not None and speaks.status is Status.UNRESOLVABLE:
+            return groups
         for result in self.results:
             measured = result.measurement(quantity)
             if result.outcome is not Outcome.OK or measured is None or not measured.values:

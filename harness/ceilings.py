@@ -26,8 +26,8 @@ class Share:
 
     Attributes:
         ceiling: what bounds it.
-        rate: declared work over the median time, with the interval of that median, in the ceiling's
-            unit; without an interval where there are too few samples for one.
+        rate: declared work over the time of a step, with that time's interval, in the ceiling's
+            unit; without an interval where the time has none.
         share: the rate over the ceiling's best repetition.
     """
 
@@ -60,19 +60,25 @@ def relevant(ceilings: Iterable[Ceiling], work: Work) -> tuple[Ceiling, ...]:
 
 
 def shares(result: Result) -> list[Share]:
-    """Return how much of its ceilings a result reaches, one of each kind, the nearest first.
+    """Return how much of its ceilings one process reaches, as `shares_at` does.
 
-    Of several ceilings of one kind the lowest counts that the rate does not exceed: what only reads
-    stays below the rate of reading, and what also writes is held against reading and writing.
     Empty where it declares no work, was not timed, or is bounded by nothing that was measured.
     """
     time = result.measurement("time")
     if result.work is None or time is None or min(time.values, default=0.0) <= 0:
         return []
-    step_s = median_interval(time.values)
+    return shares_at(result.ceilings, result.work, median_interval(time.values))
+
+
+def shares_at(ceilings: Iterable[Ceiling], work: Work, step_s: Interval) -> list[Share]:
+    """Return how much of each kind of ceiling a step of that time reaches, the nearest first.
+
+    Of several ceilings of one kind the lowest counts that the rate does not exceed: what only reads
+    stays below the rate of reading, and what also writes is held against reading and writing.
+    """
     found = []
-    for same in _by_kind(result.ceilings):
-        amount = _declared(result.work, same[0])
+    for same in _by_kind(ceilings):
+        amount = _declared(work, same[0])
         if amount > 0:
             rate = _rate(amount, step_s)
             ceiling = next((c for c in same if rate.estimate <= upper_end(c)), same[-1])

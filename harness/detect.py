@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from harness.detect_drift import Slope, slopes
+from harness.detect_drift import Slope, placed, slopes
 from harness.detect_scan import Alarm, Noise, fit_autoregression, scan
 from harness.errors import AssayError
 from harness.statistics import CONFIDENCE, Interval
@@ -18,7 +18,7 @@ from harness.statistics import CONFIDENCE, Interval
 # Per 1,000 points. The promise is 1; a series that has once given a false alarm gives more of them
 # than the simulated limits allow for, and skewed noise does, so the limit is set below it.
 FALSE_ALARMS = 0.9
-LEAST_POINTS = 15  # below it nothing is ever found: too little to know the scatter from
+LEAST_POINTS = 12  # below it nothing is ever found: too little to know the scatter from
 _LEVEL_POINTS = 80  # nearest points that say what a level is
 _ORDER = 3
 
@@ -125,6 +125,10 @@ def detect(
     if not len(y):
         return Detection((), (), (), ())
     alarms = sorted(scan(y, boundaries, false_alarms), key=lambda alarm: alarm.index)
+    places = placed(y, [alarm.index for alarm in alarms], boundaries)
+    alarms = [
+        Alarm(index, alarm.seen, alarm.score) for index, alarm in zip(places, alarms, strict=True)
+    ]
     found = slopes(y, [(alarm.index, alarm.score > 0.0) for alarm in alarms], boundaries)
     drifting = {index for slope in found for index in slope.steps}
     alarms = [alarm for alarm in alarms if alarm.index not in drifting]

@@ -15,6 +15,7 @@ _LEAST_SCORE = 6.0
 _MARGIN = 6.0  # of Schwarz's criterion; "strong" from 6 in Kass and Raftery, JASA 90, 1995
 _GRID = 12  # candidates for the first and for the last point of a drift
 _SPIKE = 5.0
+_MISPLACED = 5  # points
 _GAUSSIAN = 1.4826  # standard deviation over median absolute deviation
 
 
@@ -68,6 +69,34 @@ def slopes(
             slope = _slope(smooth[first:last], [index - first for index in run])
             if slope is not None:
                 found.append(_moved(slope, first))
+    return found
+
+
+def placed(y: NDArray[np.float64], steps: Sequence[int], boundaries: Iterable[int]) -> list[int]:
+    """Return where each step most likely is, by least squares between its neighbours.
+
+    A step is found from few points, which place it less well than those that come after.
+
+    Args:
+        y: logarithms of the values; [points] float64.
+        steps: indices as they were first seen, in order.
+        boundaries: indices at which a level starts anew.
+    """
+    smooth = _without_spikes(y)
+    cuts = sorted({0, *boundaries, *steps, len(y)})
+    found = []
+    for step in steps:
+        at = cuts.index(step)
+        left, right = cuts[at - 1], cuts[at + 1]
+        near = range(max(left + 1, step - _MISPLACED), min(right, step + _MISPLACED + 1))
+        sums = np.concatenate([[0.0], np.cumsum(smooth[left:right])])
+        explained = [
+            sums[i - left] ** 2 / (i - left) + (sums[-1] - sums[i - left]) ** 2 / (right - i)
+            for i in near
+        ]
+        best = near[int(np.argmax(explained))]
+        cuts[at] = best
+        found.append(best)
     return found
 
 

@@ -9,6 +9,7 @@ from statistics import median
 
 from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
+from harness.errors import AssayError
 from harness.records import Case, Outcome
 from harness.repetition import process_interval
 from harness.statistics import Interval
@@ -77,7 +78,15 @@ def normalised(series: Series) -> Series:
 
     Each value is divided by its canary, in units of the median canary. Points without the newest
     point's kind of canary are left out: beside others they would be a step of their own.
+
+    Raises:
+        AssayError: the series is not one of times.
     """
+    if series.quantity != "time":
+        raise AssayError(
+            f"{series.quantity} does not follow the machine's speed as time does; "
+            "leave out --normalise"
+        )
     name = next((point.canary[0] for point in reversed(series.points) if point.canary), None)
     known = [
         (point, point.canary[1])
@@ -121,29 +130,23 @@ def _series(machine: str, commits: dict[str, list[CaseRun]], quantity: str) -> S
 
 
 def _point(runs: Sequence[CaseRun], quantity: str) -> Point | None:
-    groups = [
-        group for one in runs for group in one.groups(quantity, per_item=quantity != "peak_memory")
+    middles = [
+        median(group)
+        for one in runs
+        for group in one.groups(quantity, per_item=quantity != "peak_memory")
     ]
-    if min(map(min, groups)) <= 0:
+    if min(middles) <= 0:
         return None
     environment = runs[-1].result.environment
+    together = CaseRun(runs[-1].run, tuple(result for one in runs for result in one.results))
     return Point(
         commit=environment["commit"],
         commit_time=float(environment["commit_time"]),
-        interval=process_interval(groups),
+        interval=process_interval([[middle] for middle in middles]),
         environment=str(environment.get("id")),
-        canary=runs[-1].canary(),
+        canary=together.canary(),
     )
 
 
 def _scaled(point: Point, factor: float) -> Point:
-    interval = point.interval
-    return replace(
-        point,
-        interval=Interval(
-            interval.estimate * factor,
-            None if interval.low is None else interval.low * factor,
-            None if interval.high is None else interval.high * factor,
-            interval.confidence,
-        ),
-    )
+    return replace(point, interval=point.interval.scaled(factor))

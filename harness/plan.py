@@ -59,7 +59,7 @@ class Selection:
         precision: a case is repeated until its interval's half-width is this share.
         processes: how often each case is repeated, whatever the precision; None to let it tell.
         budget_s: wall time for the whole run; None for each size's own a case.
-        timeout_s: wall time for one case; None for each size's own.
+        timeout_s: wall time of one process; None for each size's own.
     """
 
     workloads: tuple[str, ...] = ()
@@ -130,17 +130,20 @@ class Plan:
         backends: import paths of the backends that the cases use.
         workloads: import paths of the workloads that the cases use.
         broken: one line for each registered plug-in that does not load and was not asked for.
+        budget_s: wall time after which no further process is started.
     """
 
     cases: tuple[PlannedCase, ...]
     backends: Mapping[str, str] = field(default_factory=dict)
     workloads: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
+    budget_s: float | None = None
 
     @property
     def estimate_s(self) -> float:
         """Seconds the whole plan is expected to take."""
-        return sum(planned.estimate_s for planned in self.cases)
+        total_s = sum(planned.estimate_s for planned in self.cases)
+        return total_s if self.budget_s is None else min(total_s, self.budget_s)
 
 
 def plan(registry: Registry, selection: Selection) -> Plan:
@@ -182,6 +185,7 @@ def plan(registry: Registry, selection: Selection) -> Plan:
         backends={backend.name: registry.backends[backend.name] for backend in backends},
         workloads={workload.name: registry.workloads[workload.name] for workload in workloads},
         broken=tuple(broken),
+        budget_s=selection.budget_s,
     )
 
 

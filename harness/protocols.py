@@ -248,7 +248,7 @@ class ReportsSpans(Protocol):
     """Default: none."""
 
     def spans(self, state: Any) -> Mapping[str, float]:
-        """Return named phases in s, such as conversion, partition, compile."""
+        """Return named phases in s, such as conversion; "compile" becomes a quantity."""
         ...
 
 

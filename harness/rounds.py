@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count as counting
 from statistics import mean, median
 
 from harness.case_run import CaseRun
@@ -43,12 +44,24 @@ def finished(planned: PlannedCase, results: Sequence[Result]) -> bool:
     groups = CaseRun("", tuple(results)).groups("time")
     if len(groups) < count or count >= MAX_PROCESSES:
         return True
+    # Of a time of 0 there is no logarithm, and so no precision to reach.
+    if min(map(min, groups)) <= 0:
+        return True
     if count < LEAST:
         return False
     if enough(groups, wanted.precision):
         return True
     spent_s = sum(result.duration_s for result in results)
     return wanted.case_s is not None and spent_s + spent_s / count > wanted.case_s
+
+
+def next_process(results: Sequence[Result]) -> int:
+    """Return the least number that none of a case's processes has.
+
+    That of a result which was lost, where one was: beside the others it would never be missed.
+    """
+    taken = {result.process for result in results}
+    return next(number for number in counting() if number not in taken)
 
 
 def shuffled(pending: Sequence[PlannedCase], run: str, number: int) -> list[PlannedCase]:

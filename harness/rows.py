@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from harness.case_run import CaseRun
-from harness.ceilings import IMPOSSIBLE, Share, shares
+from harness.ceilings import IMPOSSIBLE, Share, shares_at
 from harness.records import Facts, Outcome, Params, Result, Status
 from harness.repetition import process_interval, smallest_detectable_effect
 from harness.statistics import Interval
@@ -154,7 +154,8 @@ def _row(one: CaseRun, baseline: str | None, places: dict[tuple[object, ...], Ca
     speedup = None
     if one.outcome is Outcome.OK and baseline is not None and baseline != one.case.variant:
         speedup = _speedup(places.get(_place(one.result, variant=baseline)), one)
-    times = one.groups("time")
+    middles = [median(group) for group in one.groups("time")]
+    known = len(middles) > 1 and min(middles) > 0
     time = _quantity(one, "time")
     return Row(
         case_run=one,
@@ -164,9 +165,9 @@ def _row(one: CaseRun, baseline: str | None, places: dict[tuple[object, ...], Ca
         first_call=_quantity(one, "first_call", per_item=False),
         baseline=baseline,
         speedup=speedup,
-        shares=_shares(one),
+        shares=_shares(one.result, time),
         rates=_rates(one.result, time),
-        smallest_effect=smallest_detectable_effect(times) if len(times) > 1 else None,
+        smallest_effect=smallest_detectable_effect([[m] for m in middles]) if known else None,
     )
 
 
@@ -187,17 +188,18 @@ def _place(result: Result, variant: str | None = None) -> tuple[object, ...]:
 
 
 def _quantity(one: CaseRun, name: str, *, per_item: bool = True) -> Quantity | None:
-    measured = one.result.measurement(name)
-    groups = one.groups(name, per_item=per_item)
-    if measured is None:
+    measured = one.measurement(name)
+    if measured is None or one.outcome is not Outcome.OK:
         return None
-    if not groups:
+    middles = [median(group) for group in one.groups(name, per_item=per_item)]
+    if not middles:
         return Quantity(measured.unit, None, measured.status, measured.reason)
     # Some counters read 0, of which there is no logarithm and so no interval.
-    if len(groups) == 1 or any(median(group) <= 0 for group in groups):
-        middle = median([median(group) for group in groups])
-        return Quantity(measured.unit, Interval(middle, None, None, 0.0), measured.status)
-    return Quantity(measured.unit, process_interval(groups), measured.status)
+    if len(middles) == 1 or min(middles) <= 0:
+        interval = Interval(median(middles), None, None, 0.0)
+    else:
+        interval = process_interval([[middle] for middle in middles])
+    return Quantity(measured.unit, interval, measured.status)
 
 
 def _speedup(baseline: CaseRun | None, one: CaseRun) -> Interval | None:
@@ -212,9 +214,11 @@ def _speedup(baseline: CaseRun | None, one: CaseRun) -> Interval | None:
     return ratio_of_groups(base=below, candidate=above)
 
 
-def _shares(one: CaseRun) -> tuple[Share, ...]:
-    """Return what a process reached of each ceiling, the nearest first."""
-    return tuple(sorted(shares(one.result), key=lambda share: -share.share))
+def _shares(result: Result, time: Quantity | None) -> tuple[Share, ...]:
+    """Return what the case reaches of each ceiling at its headline time, the nearest first."""
+    if result.work is None or time is None or time.interval is None or time.interval.estimate <= 0:
+        return ()
+    return tuple(shares_at(result.ceilings, result.work, time.interval.scaled(result.work.items)))
 
 
 def _share_json(share: Share) -> dict[str, Any]:

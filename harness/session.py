@@ -134,7 +134,7 @@ def run_plan(
                 if done and left_s < sum(result.duration_s for result in done) / len(done):
                     continue
                 measured = True
-                observer.case_started(planned, len(done))
+                observer.case_started(planned, rounds.next_process(done))
                 skip = planned.skip or (OVER_BUDGET if left_s < 0 else None)
                 rejection = rejected.get(_input_of(planned))
                 if skip is not None:
@@ -264,7 +264,7 @@ def _run(
     case = planned.case
     task = Task(
         case=case,
-        process=len(done),
+        process=rounds.next_process(done),
         backend=plan.backends[case.backend],
         workload=plan.workloads[case.workload],
         variant=planned.variant,

@@ -30,6 +30,15 @@ class Interval:
     high: float | None
     confidence: float
 
+    def scaled(self, factor: float) -> Interval:
+        """Return the interval of the quantity times a positive constant."""
+        return Interval(
+            self.estimate * factor,
+            None if self.low is None else self.low * factor,
+            None if self.high is None else self.high * factor,
+            self.confidence,
+        )
+
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Return the median and the order-statistic interval around it.

@@ -161,7 +161,9 @@ def _ceiling_cell(row: Row) -> str:
 
 
 def _effect_cell(row: Row) -> str:
-    return "" if row.smallest_effect is None else f"{row.smallest_effect:.1%}"
+    if row.smallest_effect is None:
+        return ""
+    return f"{row.smallest_effect:.1%}" if row.smallest_effect <= 1 else ">100%"
 
 
 def _processes_cell(row: Row) -> str:
@@ -198,9 +200,14 @@ def _cell(quantity: Quantity | None, write: Callable[[float], str]) -> str:
 
 
 def spread(interval: Interval) -> str:
-    """Return the interval as offsets in percent, since its ends rarely lie at equal distance."""
+    """Return the interval as offsets in percent, since its ends rarely lie at equal distance.
+
+    One that reaches beyond half or twice the estimate says only that little is known.
+    """
     if interval.low is None or interval.high is None or interval.estimate == 0:
         return ""
+    if not interval.estimate / 2 <= interval.low <= interval.high <= interval.estimate * 2:
+        return " ±>100%"
     below = (interval.low / interval.estimate - 1) * 100
     above = (interval.high / interval.estimate - 1) * 100
     return f" {below:+.1f}/{above:+.1f}%"
@@ -209,9 +216,14 @@ def spread(interval: Interval) -> str:
 def _speedup_cell(row: Row) -> str:
     if row.speedup is None:
         return "baseline" if row.baseline == row.result.case.variant else ""
-    if row.speedup.low is None or row.speedup.high is None:
-        return f"{row.speedup.estimate:.2f}x"
-    return f"{row.speedup.estimate:.2f}x [{row.speedup.low:.2f}, {row.speedup.high:.2f}]"
+    estimate, low, high = row.speedup.estimate, row.speedup.low, row.speedup.high
+    if low is None or high is None:
+        return f"{_factor(estimate)}x"
+    return f"{_factor(estimate)}x [{_factor(low)}, {_factor(high)}]"
+
+
+def _factor(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def _rate_cell(row: Row) -> str:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -201,7 +201,7 @@ def _measured(task: Task, progress: _Progress) -> Result:
     counters = workload.counters(state) if isinstance(workload, protocols.ReportsCounters) else {}
     return replace(
         result,
-        measurements=(*measurements, first, *before, *after),
+        measurements=(*measurements, first, *_compile_time(own_spans), *before, *after),
         quality=quality,
         spans={**progress.spans, **own_spans},
         counters=counters,
@@ -237,6 +237,15 @@ def _all_quantities(
                 )
             )
     return tuple(found)
+
+
+def _compile_time(spans: Mapping[str, float]) -> tuple[Measurement, ...]:
+    """Return what the workload says of compiling as a quantity, beside the first call's time."""
+    if "compile" not in spans:
+        return ()
+    seconds = (float(spans["compile"]),)
+    found = Measurement("compile_time", "s", "process", "workload", phase="compile", values=seconds)
+    return (found,)
 
 
 def _canary(device: Device, when: str, progress: _Progress) -> tuple[Measurement, ...]:

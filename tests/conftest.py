@@ -31,7 +31,7 @@ def data_folder() -> Path:
     """The folder of real inputs; where none is named the test is skipped."""
     given = os.environ.get("ASSAY_DATA")
     if not given:
-        pytest.skip("needs real inputs: set ASSAY_DATA to a folder with gowalla/ and matrices/")
+        pytest.skip("needs real inputs: set ASSAY_DATA to their folder (CONTRIBUTING.md)")
     return Path(given)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,6 +43,7 @@ class _Observer:
         self._left_s = {planned.case.key: planned.estimate_s for planned in plan.cases}
         self._total = len(plan.cases)
         self._estimated_s = self._taken_s = 0.0
+        self._ends_s = None if plan.budget_s is None else time.monotonic() + plan.budget_s
         self._bar = bar
         self._task: TaskID | None = None
         self._label = ""
@@ -96,7 +98,10 @@ class _Observer:
 
     def _eta(self) -> str:
         pace = self._taken_s / self._estimated_s if self._estimated_s > 0 else 1.0
-        return units.format_duration(pace * sum(self._left_s.values()))
+        left_s = pace * sum(self._left_s.values())
+        if self._ends_s is not None:
+            left_s = min(left_s, max(0.0, self._ends_s - time.monotonic()))
+        return units.format_duration(left_s)
 
     def _show(self, phase: str) -> None:
         if self._bar is not None and self._task is not None:

@@ -33,7 +33,7 @@ _OPTIONS = (
         help="Seed of inputs and initial values; 0 by default.",
     ),
     click.option("--budget", help="Wall time for the whole run, such as 10m."),
-    click.option("--timeout", help="Wall time for one case, such as 90s."),
+    click.option("--timeout", help="Wall time of one process, such as 90s."),
     click.option("--threads", type=click.IntRange(min=1), help="Threads a worker may use."),
     click.option("--pin", metavar="CPUS", help="CPUs the workers run on, such as 0,2-3."),
     click.option("--memory-limit", help="Private memory a worker may use, such as 8G."),

@@ -14,11 +14,15 @@ import numba
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
+from numba.core import event
 
 from harness.protocols import Device
 from workloads.heat import reference
 from workloads.heat.settings import Settings
 from workloads.heat.training import Factors, Trainer, Training, relative_error, small_problem
+
+_COMPILING = event.TimingListener()
+event.register("numba:compile", _COMPILING)
 
 _float = np.float32
 _uint = np.uint64
@@ -162,6 +166,11 @@ class NumbaSgd:
         self._users = training.interactions.train_users()
         self._user_factors = training.user_factors.copy()
         self._item_factors = training.item_factors.copy()
+
+    @property
+    def compile_s(self) -> float:
+        """Return how long numba compiled, in s; 0 where every kernel came from its cache."""
+        return float(_COMPILING.duration) if _COMPILING.done else 0.0
 
     def reset(self) -> None:
         """Go back to the initial factors; every training draws the same random streams."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,16 @@ class Trainer(Protocol):
         On a small problem of this training's dim, negatives, margin and weight: the largest
         difference over the largest magnitude.
         """
+        ...
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """A trainer whose code is compiled when it is made."""
+
+    @property
+    def compile_s(self) -> float:
+        """Return how long that took, in s."""
         ...
 
 

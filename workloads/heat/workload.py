@@ -21,7 +21,7 @@ from workloads.heat.settings import (
     data_folder,
     settings,
 )
-from workloads.heat.training import Trainer, Training, training
+from workloads.heat.training import Compiles, Trainer, Training, training
 from workloads.heat.verification import verify
 
 _VARIANTS = (
@@ -172,6 +172,11 @@ class Heat:
             bytes={"memory": steps * rows * row_bytes},
             working_set_bytes=(data.users + data.items) * row_bytes + 8.0 * data.train_items.size,
         )
+
+    def spans(self, state: State) -> Mapping[str, float]:
+        """Return how long the variant was compiled, in s, where it says so."""
+        trainer = state.trainer
+        return {"compile": trainer.compile_s} if isinstance(trainer, Compiles) else {}
 
     def inputs(self, state: State) -> Facts:
         """Return the shape of the interactions and the digest of their content."""

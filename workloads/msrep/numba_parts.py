@@ -6,12 +6,25 @@ from collections.abc import Mapping
 
 import numba
 import numpy as np
+from numba.core import event
 
 from workloads.msrep.partition import Partition
 
 SUM_IN_ANY_ORDER = {"reassoc", "contract", "nsz"}
 """LLVM's licence to vectorise a sum. NaN and infinity keep their meaning, unlike in full fastmath;
 the bound that verifies a product holds for every order of summation."""
+
+
+_COMPILING = event.TimingListener()
+event.register("numba:compile", _COMPILING)
+
+
+def compile_s() -> float:
+    """Return how long numba compiled in this process since this module was imported, in s.
+
+    Kernels that come from numba's cache take none of it.
+    """
+    return float(_COMPILING.duration) if _COMPILING.done else 0.0
 
 
 def count_partitions(wanted: int) -> int:

@@ -14,7 +14,7 @@ from numba import boolean, float64, int64, njit, prange, uint32, uint64, void
 from numpy.typing import NDArray
 
 from harness.protocols import Device
-from workloads.msrep.numba_parts import SUM_IN_ANY_ORDER, count_partitions, describe
+from workloads.msrep.numba_parts import SUM_IN_ANY_ORDER, compile_s, count_partitions, describe
 from workloads.msrep.partition import partition
 from workloads.msrep.product import HostProduct, timed
 
@@ -44,6 +44,7 @@ def prepare(
         _zero(y)
         _multiply(rows, columns, values, vector, bounds, parts.first, parts.first_shared, carry, y)
 
+    spans["compile"] = compile_s()
     return HostProduct(kernel, y, (carry,), spans, describe(parts))
 
 

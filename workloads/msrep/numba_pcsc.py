@@ -14,7 +14,7 @@ from numba import float64, int64, njit, prange, uint32, uint64, void
 from numpy.typing import NDArray
 
 from harness.protocols import Device
-from workloads.msrep.numba_parts import count_partitions, describe
+from workloads.msrep.numba_parts import compile_s, count_partitions, describe
 from workloads.msrep.partition import partition
 from workloads.msrep.product import HostProduct, timed
 
@@ -44,6 +44,7 @@ def prepare(
         _scatter(pointer, rows, values, vector, bounds, parts.first, parts.last, partial_y)
         _merge(partial_y, y)
 
+    spans["compile"] = compile_s()
     return HostProduct(kernel, y, (partial_y,), spans, describe(parts))
 
 

@@ -15,7 +15,7 @@ from numba import float64, njit, prange, uint32, uint64, void
 from numpy.typing import NDArray
 
 from harness.protocols import Device
-from workloads.msrep.numba_parts import SUM_IN_ANY_ORDER, count_partitions, describe
+from workloads.msrep.numba_parts import SUM_IN_ANY_ORDER, compile_s, count_partitions, describe
 from workloads.msrep.partition import partition
 from workloads.msrep.product import HostProduct, timed
 
@@ -40,6 +40,7 @@ def prepare(
     kernel = partial(
         _multiply, pointer, columns, values, np.array(x), bounds, begins, carry, y
     )  # fmt: skip
+    spans["compile"] = compile_s()
     return HostProduct(kernel, y, (carry,), spans, describe(parts))
 
 
