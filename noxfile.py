@@ -31,6 +31,7 @@ def tests(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run the long tests that CI does not, and record how often the verdicts are wrong: hours."""
     install(session, "-e", ".[torch,dashboards,dev,benchmarks]")
+    install(session, "--no-deps", "apache-otava==0.8.0")
     session.run("pytest", "-m", "soak", *session.posargs)
     session.run("python", "benchmarks/ab.py", "slower")
     session.run("python", "benchmarks/ab.py", "equal")

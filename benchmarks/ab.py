@@ -2,6 +2,7 @@
 
     python benchmarks/ab.py equal --repeats 10     HEAD against HEAD on 20 series
     python benchmarks/ab.py slower --tries 20      HEAD against a commit that takes 5 % longer
+    python benchmarks/ab.py replay --repeats 100   the same verdicts on recorded A/A series
     python benchmarks/ab.py table                  what is recorded, into docs/methodology.md
 
 The commits are those of a scratch clone of this repository with one more workload, of 20 small
@@ -22,17 +23,25 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from harness import store
+from harness.data import find
+from harness.errors import AssayError
+from harness.verdict import Verdict, judge, looks
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "benchmarks/recorded/ab.json"
 SERIES = ROOT / "benchmarks/recorded/aa_assay.jsonl"
 PAGE = ROOT / "docs/methodology.md"
 MARK = re.compile(r"(<!-- ab table -->\n).*?(<!-- /ab table -->)", re.DOTALL)
+
+NAMES = {"equal": "equal commits", "slower": "5 % slower"}
 
 PROBES = '''
 """Twenty small kernels, each of which takes FACTOR times as long as it needs."""
@@ -89,7 +98,7 @@ WORKLOAD = Probes()
 def main() -> None:
     """Measure what the command line asks for and record it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", choices=("equal", "slower", "table"))
+    parser.add_argument("what", choices=("equal", "slower", "replay", "table"))
     parser.add_argument("--repeats", type=int, default=10, help="of `equal`: 20 verdicts each")
     parser.add_argument("--tries", type=int, default=20, help="of `slower`: one series each")
     parser.add_argument("--budget", default="", help="of each comparison, as `assay ab` takes it")
@@ -98,7 +107,10 @@ def main() -> None:
         "--quick", action="store_true", help="record nothing; exit 1 where a third is wrong"
     )
     asked = parser.parse_args()
-    if asked.what == "table":
+    if asked.what == "replay":
+        kept = [one for one in recorded() if not one["what"].startswith("replayed")]
+        RECORDED.write_text(json.dumps([*kept, *replays(asked.repeats)], indent=1) + "\n")
+    if asked.what in ("replay", "table"):
         write_table(recorded())
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -170,8 +182,7 @@ def compare(clone: Path, what: str, number: int, budget: str, limit: int) -> dic
             "PYTHONPATH": str(clone.parent / "plugin"),
             "ASSAY_CACHE": str(clone.parent / "cache"),
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
@@ -218,6 +229,59 @@ def keep_series(results: Path) -> None:
     )
 
 
+def replays(repeats: int) -> list[dict[str, Any]]:
+    """Judge recorded A/A series as `assay ab` would have: many more repeats than can be run.
+
+    A repeat takes as many processes in a row as the most rounds need, from anywhere in a series;
+    each two in a row are a round, and which of them is the candidate is drawn.
+    """
+    draw = np.random.default_rng(20_261_121)
+    at = looks()
+    series = {name: values for name, values in all_series() if len(values) >= 2 * at[-1]}
+    found = []
+    for what, factor in (("replayed, equal", 1.0), ("replayed, 5 % slower", 1.05)):
+        cases = []
+        for values in series.values():
+            for _ in range(repeats):
+                first = draw.integers(0, len(values) - 2 * at[-1] + 1)
+                rounds = np.array(values[first : first + 2 * at[-1]]).reshape(-1, 2)
+                rounds = draw.permuted(rounds, axis=1) * [1.0, factor]
+                cases.append(verdict_of(rounds, at))
+        verdicts = Counter(verdict for verdict, _ in cases)
+        found.append(
+            {
+                "what": what,
+                "series": list(series),
+                "verdicts": dict(sorted(verdicts.items())),
+                "rounds": sorted(rounds for _, rounds in cases)[len(cases) // 2],
+            }
+        )
+    return found
+
+
+def verdict_of(rounds: np.ndarray, at: Sequence[int]) -> tuple[str, int]:
+    """Return what the looks at these rounds, float64 (rounds, 2), come to, and after how many."""
+    for look, count in enumerate(at):
+        base, candidate = ([[value] for value in side] for side in rounds[:count].T)
+        judgement = judge(base, candidate, look=look, looks=at)
+        if judgement.verdict is not Verdict.UNDECIDED:
+            break
+    return str(judgement.verdict), judgement.rounds
+
+
+def all_series() -> list[tuple[str, list[float]]]:
+    """Return the series that Assay recorded, and those of the data folder where it is there."""
+    lines = SERIES.read_text().splitlines() if SERIES.exists() else []
+    found = [(one["series"], one["values"]) for one in map(json.loads, lines)]
+    try:
+        rows = [json.loads(line) for line in find("aa_series.jsonl").read_text().splitlines()]
+    except AssayError as error:
+        print(f"left out: {error}")
+        return found
+    kernels = [name for name, value in rows[0].items() if isinstance(value, dict)]
+    return [*found, *((f"recorded {name}", [row[name]["med"] for row in rows]) for name in kernels)]
+
+
 def recorded() -> list[dict[str, Any]]:
     """Return every repeat recorded so far."""
     found: list[dict[str, Any]] = json.loads(RECORDED.read_text()) if RECORDED.exists() else []
@@ -231,23 +295,30 @@ def write_table(repeats: list[dict[str, Any]]) -> None:
         "| undecided | rounds, median |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for what, name in (("equal", "equal"), ("slower", "5 % slower")):
+    for what in ("equal", "slower", "replayed, equal", "replayed, 5 % slower"):
         of_kind = [one for one in repeats if one["what"] == what]
-        cases = [case for one in of_kind for case in one["cases"]]
-        if not cases:
+        counts: Counter[str] = Counter()
+        for one in of_kind:
+            counts.update(one["verdicts"])
+        judged = counts.total()
+        if not judged:
             continue
-        counts = Counter(case["verdict"] for case in cases)
-        rounds = sorted(case["rounds"] for case in cases)[len(cases) // 2]
+        rounds = round(median(map(rounds_of, of_kind)))
         verdicts = [
-            f"{counts[verdict]} ({counts[verdict] / len(cases):.1%})"
+            f"{counts[verdict]} ({counts[verdict] / judged:.1%})"
             for verdict in ("regression", "improvement", "unchanged", "undecided")
         ]
-        cells = [name, str(len(of_kind)), str(len(cases)), *verdicts, str(rounds)]
+        cells = [NAMES.get(what, what), str(len(of_kind)), str(judged), *verdicts, str(rounds)]
         lines.append(f"| {' | '.join(cells)} |")
     table = "\n".join(lines) + "\n"
     print(table)
     if PAGE.exists():
         PAGE.write_text(MARK.sub(lambda found: found[1] + table + found[2], PAGE.read_text()))
+
+
+def rounds_of(one: dict[str, Any]) -> float:
+    """Return the median number of rounds of a record."""
+    return float(one["rounds"] if "rounds" in one else median(c["rounds"] for c in one["cases"]))
 
 
 def git(folder: Path, *arguments: str) -> None:

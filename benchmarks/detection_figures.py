@@ -93,21 +93,22 @@ def _row(kind: str, name: str, row: Mapping[str, Any]) -> str:
 
 def _equal(curves: Mapping[str, Any], targets: Sequence[float]) -> list[str]:
     lines = [
-        "| real A/A: at most so many false alarms per 1,000 on the calibration half | detector "
-        "| false alarms on the other half | 5 % found within 5 points | 10 % |",
-        "|--:|---|--:|--:|--:|",
+        "| real A/A: at most so many false alarms per 1,000 on one half | detector "
+        "| 5 % steps found on the other half | at so many false alarms | 10 % steps found "
+        "| at so many false alarms |",
+        "|--:|---|--:|--:|--:|--:|",
     ]
     for target in targets:
         for name, rows in curves.items():
-            setting = chosen(rows, target, "0.1")
-            if setting is None:
-                lines.append(f"| {target:g} | {name} | no setting is as quiet | | |")
-                continue
-            other = setting["evaluation"]
-            lines.append(
-                f"| {target:g} | {name} | {other['false_alarms']:.1f} "
-                f"| {max(0.0, other['0.05']):.2f} | {max(0.0, other['0.1']):.2f} |"
-            )
+            cells = []
+            for size in ("0.05", "0.1"):
+                setting = chosen(rows, target, size)
+                if setting is None:
+                    cells.append("no setting is as quiet | ")
+                else:
+                    other = setting["evaluation"]
+                    cells.append(f"{max(0.0, other[size]):.2f} | {other['false_alarms']:.1f}")
+            lines.append(f"| {target:g} | {name} | {' | '.join(cells)} |")
     return lines
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from harness.case_run import CaseRun
 from harness.records import Measurement, Outcome, Result, Status
 from harness.repetition import process_interval
-from harness.statistics import median_interval
 
 CONFIDENCE = 0.99
 """asv's `stats_ci_99_a` and `stats_ci_99_b`."""
@@ -20,7 +17,7 @@ CONFIDENCE = 0.99
 CI_FLOOR = 0.005
 """The narrowest half-width that is exported, as a share of the median.
 
-asv weighs a point by the inverse width of its interval, so one point whose few samples happen to
+asv weighs a point by the inverse width of its interval, so one point whose processes happen to
 agree outweighs a whole history and is a regression by itself. Runs of one commit on one machine
 rarely agree to better than half a percent.
 """
@@ -59,7 +56,7 @@ QUANTITIES = (
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Statistics of one cell; the interval is None where there is one sample only."""
+    """Statistics of one cell; the interval is None where there is one process only."""
 
     ci_99_a: float | None
     ci_99_b: float | None
@@ -76,8 +73,7 @@ class Cell:
     Attributes:
         value: the headline; None where the case failed, NaN where it was skipped or not measured.
         stats: None without a value.
-        samples: the median of each process, which alone are independent; of one process, its
-            samples.
+        samples: the median of each process, which alone are independent.
     """
 
     value: float | None
@@ -96,19 +92,25 @@ def cell_of(one: CaseRun, quantity: Quantity) -> Cell:
     measurement, groups = steady(one.result, quantity), groups_of(one, quantity)
     if measurement is None or not groups:
         return ABSENT
-    samples = groups[0] if len(groups) == 1 else tuple(float(np.median(g)) for g in groups)
+    samples = tuple(float(np.median(group)) for group in groups)
     q_25, value, q_75 = (float(q) for q in np.quantile(samples, [0.25, 0.5, 0.75]))
-    if len(groups) > 1 and min(samples) > 0:
-        interval = process_interval(groups, CONFIDENCE)
-        value, low, high = interval.estimate, *_floored(value, interval.low, interval.high)
-    else:
-        low, high = _interval(samples)
+    low = high = None
+    if len(samples) > 1 and min(samples) > 0:
+        interval = process_interval([[sample] for sample in samples], CONFIDENCE)
+        value, low, high = interval.estimate, interval.low, interval.high
+    elif len(samples) > 1:
+        # Some counters read 0, of which there is no logarithm; asv needs an interval all the same.
+        low, high = min(samples), max(samples)
+    low, high = _floored(value, low, high)
     stats = Stats(low, high, q_25, q_75, measurement.steps_per_sample, len(samples))
     return Cell(value, stats, samples)
 
 
 def groups_of(one: CaseRun, quantity: Quantity) -> list[tuple[float, ...]]:
-    """Return the samples of each process that has any which can be true."""
+    """Return the samples of each process that has any which can be true, as `CaseRun.groups`."""
+    speaks = one.measurement(quantity.name)
+    if speaks is not None and speaks.status is Status.UNRESOLVABLE:
+        return []
     return [samples for result in one.results if (samples := _samples(result, quantity))]
 
 
@@ -129,28 +131,6 @@ def steady(result: Result, quantity: Quantity) -> Measurement | None:
         if (measurement.quantity, measurement.phase) == (quantity.name, "steady"):
             return measurement if measurement.unit == quantity.unit else None
     return None
-
-
-def _interval(samples: Sequence[float]) -> tuple[float | None, float | None]:
-    """Return the 99 % interval of the median, never narrower than the floor.
-
-    From eight samples on it is made of order statistics, without assuming a distribution. Fewer
-    cannot enclose the median in 99 % of all cases, whatever the distribution (the extremes of
-    seven reach 98.4 %); there it is Student's t interval, t s / sqrt(n), around the median, which
-    assumes a normal distribution and is wide: 45 s for two samples, 1.4 s for seven.
-    """
-    n = len(samples)
-    if n == 1:
-        return None, None
-    interval = median_interval(samples, CONFIDENCE)
-    median = interval.estimate
-    if interval.confidence >= CONFIDENCE and interval.low is not None and interval.high is not None:
-        low, high = interval.low, interval.high
-    else:
-        t = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
-        half_width = t * float(np.std(samples, ddof=1)) / math.sqrt(n)
-        low, high = median - half_width, median + half_width
-    return _floored(median, low, high)
 
 
 def _floored(

@@ -259,7 +259,8 @@ def _unmeasured(cases: Sequence[CaseRun], quantity: Quantity) -> str:
         (one.result.started_at, inert(measurement.reason or measurement.status.value, 300))
         for one in cases
         if one.outcome is Outcome.OK
-        and (measurement := steady(one.result, quantity)) is not None
+        and steady(one.result, quantity) is not None
+        and (measurement := one.measurement(quantity.name)) is not None
         and not groups_of(one, quantity)
     ]
     return max(reasons)[1] if reasons else ""

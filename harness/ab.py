@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import ceilings, session, store
+from harness.comparison import differences
 from harness.environment import with_settings
 from harness.fingerprint import of_run
 from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
-from harness.records import Case, Facts, Outcome, Result, Work
+from harness.records import Case, Facts, Outcome, Result, Status, Work
 from harness.registry import resolve
 from harness.session import Settings
 from harness.sides import Side
@@ -55,6 +56,7 @@ class Compared:
         candidate: likewise.
         judgement: None where there is nothing to judge.
         outcome: of the side that ended worse.
+        verdict: the judgement's; "undecided" before there is one; or in a word why there is none.
         reason: why there is nothing to judge.
         final: whether further rounds would change nothing.
         item: what the times are per.
@@ -65,6 +67,7 @@ class Compared:
     candidate: tuple[tuple[float, ...], ...]
     judgement: Judgement | None
     outcome: Outcome = Outcome.OK
+    verdict: str = str(Verdict.UNDECIDED)
     reason: str = ""
     final: bool = False
     item: str = "item"
@@ -75,6 +78,10 @@ class Observer(Protocol):
 
     def warn(self, message: str) -> None:
         """Say what the user should know of before reading the numbers."""
+        ...
+
+    def started(self, found: Sequence[Compared]) -> None:
+        """Say what stands of each case from before an interruption."""
         ...
 
     def process_started(self, planned: PlannedCase, side: str, number: int) -> None:
@@ -117,36 +124,49 @@ def run_ab(
     """
     started = time.monotonic()
     with ExitStack() as stack:
-        runs = [
-            stack.enter_context(_open(plan, sides, place, settings, rule, root)) for place in (0, 1)
-        ]
+        runs: list[store.Run] = []
+        for place in (0, 1):
+            # Halves that were not measured by turns do not pair, so each run names its other half.
+            other = [run.header.id for run in runs]
+            opened = _open(plan, sides, place, settings, rule, root, other)
+            runs.append(stack.enter_context(opened))
+            for message in opened.messages:
+                observer.warn(message)
 
-        def so_far(planned: PlannedCase, ended: bool = False) -> Compared:
+        def so_far(
+            planned: PlannedCase, before: Compared | None = None, *, ended: bool = False
+        ) -> Compared:
             base, candidate = (run.of(planned.case) for run in runs)
-            return compared(planned, base, candidate, rule, ended=ended)
+            return compared(planned, base, candidate, rule, before=before, ended=ended)
 
-        left = [planned for planned in plan.cases if not so_far(planned).final]
+        found = {planned.case.key: so_far(planned) for planned in plan.cases}
+        observer.started([*found.values()])
+        left = [planned for planned in plan.cases if not found[planned.case.key].final]
         bounds = session.device_ceilings(plan, left, settings, observer.phase, observer.warn)
         for number in range(rule.rounds):
-            left = [planned for planned in plan.cases if not so_far(planned).final]
+            left = [planned for planned in plan.cases if not found[planned.case.key].final]
             draw = random.Random(f"{runs[0].header.id}/{number}")
             for planned in draw.sample(left, len(left)):
                 order = draw.sample((0, 1), 2)
+                if all(run.has(planned.case, number) for run in runs):
+                    continue
                 if _too_late(planned, runs, settings, time.monotonic() - started):
                     continue
+                # Both, even where half a round stands from before an interruption: the two
+                # processes of a round meet the same machine.
                 for place in order:
-                    # The first half of a round may stand from before an interruption.
-                    if not runs[place].has(planned.case, number):
-                        observer.process_started(planned, sides[place].label, number)
-                        env = _worker_env(plan, planned, sides[place], settings)
-                        environment = runs[place].header.environment
-                        task = _task(planned, number, settings, environment)
-                        result = _measured(task, planned, sides[place], env, observer.phase)
-                        runs[place].append(session.bounded(result, bounds))
-                observer.round_done(planned, so_far(planned))
+                    observer.process_started(planned, sides[place].label, number)
+                    env = _worker_env(plan, planned, sides[place], settings)
+                    environment = runs[place].header.environment
+                    task = _task(planned, number, settings, environment)
+                    result = _measured(task, planned, sides[place], env, observer.phase)
+                    runs[place].append(session.bounded(result, bounds))
+                key = planned.case.key
+                found[key] = so_far(planned, found[key])
+                observer.round_done(planned, found[key])
         for run in runs:
             run.finish()
-        return tuple(so_far(planned, ended=True) for planned in plan.cases)
+        return tuple(so_far(planned, found[planned.case.key], ended=True) for planned in plan.cases)
 
 
 def _too_late(
@@ -166,20 +186,22 @@ def compared(
     candidate: Sequence[Result],
     rule: Rule,
     *,
+    before: Compared | None = None,
     ended: bool = False,
 ) -> Compared:
     """Return what the rounds that are complete on both sides say of a case.
 
     Args:
         planned: the case.
-        base: the base's results in the order of the rounds.
+        base: the base's results, each with its round as `process`.
         candidate: likewise.
         rule: when to call the sides different.
+        before: what fewer of these rounds said: their looks are not judged again.
         ended: no further round will come: what there is takes the place of the next look.
     """
-    rounds = min(len(base), len(candidate))
-    base, candidate = base[:rounds], candidate[:rounds]
-    outcome, reason = _why_not(planned, base, candidate)
+    whole = {one.process for one in base} & {one.process for one in candidate}
+    base, candidate = ([one for one in side if one.process in whole] for side in (base, candidate))
+    outcome, verdict, reason = _why_not(planned, base, candidate)
     groups = [tuple(map(_times, results)) for results in (base, candidate)]
     work = next((result.work for result in base if result.work is not None), Work())
     said = Compared(
@@ -188,6 +210,7 @@ def compared(
         groups[1],
         None,
         outcome,
+        verdict,
         reason,
         final=bool(reason),
         item=work.item,
@@ -195,10 +218,15 @@ def compared(
     if said.reason:
         return said
     at = looks(rule.rounds, rule.alpha)
-    judgement = None
+    judgement = before.judgement if before is not None else None
+    judged = judgement.rounds if judgement is not None else 0
     for look, needed in enumerate(at):
-        count = min(needed, rounds)
-        if count < needed and not (ended and count):
+        if judgement is not None and judgement.verdict is not Verdict.UNDECIDED:
+            break
+        count = min(needed, len(whole))
+        if count <= judged:
+            continue
+        if count < needed and not ended:
             break
         judgement = judge(
             groups[0][:count],
@@ -208,35 +236,47 @@ def compared(
             threshold=rule.threshold,
             alpha=rule.alpha,
         )
-        if judgement.verdict is not Verdict.UNDECIDED:
-            return replace(said, judgement=judgement, final=True)
-        if count == rounds:
-            break
+        judged = count
     if ended and judgement is None:
-        return replace(said, outcome=Outcome.SKIPPED, reason=NO_ROUND, final=True)
-    return replace(said, judgement=judgement, final=rounds >= rule.rounds)
+        skipped = Outcome.SKIPPED
+        return replace(said, outcome=skipped, verdict=str(skipped), reason=NO_ROUND, final=True)
+    if judgement is None:
+        return said
+    decided = judgement.verdict is not Verdict.UNDECIDED
+    return replace(
+        said,
+        judgement=judgement,
+        verdict=str(judgement.verdict),
+        final=decided or len(whole) >= rule.rounds,
+    )
 
 
 def _why_not(
     planned: PlannedCase, base: Sequence[Result], candidate: Sequence[Result]
-) -> tuple[Outcome, str]:
-    """Return the outcome of the side that ended worse, and why the sides cannot be judged."""
+) -> tuple[Outcome, str, str]:
+    """Return the worse side's outcome, and in a word and a line why the sides are not judged."""
+    ok, undecided = Outcome.OK, str(Verdict.UNDECIDED)
     if planned.skip is not None:
-        return Outcome.SKIPPED, planned.skip
+        return Outcome.SKIPPED, str(Outcome.SKIPPED), planned.skip
     for side, results in (("base", base), ("candidate", candidate)):
         for result in results:
             if result.outcome is not Outcome.OK:
-                return result.outcome, f"{side}: {result.reason}"
+                return result.outcome, str(result.outcome), f"{side}: {result.reason}"
             if ceilings.IMPOSSIBLE in result.flags:
-                return Outcome.OK, f"{side}: {ceilings.impossible(result)}"
+                return ok, ceilings.IMPOSSIBLE, f"{side}: {ceilings.impossible(result)}"
             time = result.measurement("time")
-            if time is None or not time.values:
-                missing = "no time was measured" if time is None else time.reason
-                return Outcome.OK, f"{side}: {missing}"
+            if time is None:
+                return ok, undecided, f"{side}: no time was measured"
+            if not time.values:
+                known = time.status is Status.UNRESOLVABLE
+                return ok, str(time.status) if known else undecided, f"{side}: {time.reason}"
+            if min(time.values) <= 0:
+                return ok, undecided, f"{side}: a sample of no time at all"
     for one, other in zip(base, candidate, strict=True):
         if one.inputs != other.inputs:
-            return Outcome.OK, "the sides measured different inputs; see `assay show --json`"
-    return Outcome.OK, ""
+            unlike = differences(one, other)["inputs"]
+            return ok, "unlike", f"the sides measured different inputs: {unlike}"
+    return ok, undecided, ""
 
 
 def _times(result: Result) -> tuple[float, ...]:
@@ -252,6 +292,7 @@ def _open(
     settings: Settings,
     rule: Rule,
     root: Path,
+    other: Sequence[str],
 ) -> store.Run:
     side = sides[place]
     environment = with_settings(dict(side.environment), session.settings_facts(settings))
@@ -260,7 +301,7 @@ def _open(
     return store.open_run(
         root,
         [planned.case for planned in plan.cases],
-        fingerprint=store.fingerprint(of_run(plan, chosen, environment), both),
+        fingerprint=store.fingerprint(of_run(plan, chosen, environment), both, other),
         settings=chosen,
         environment=environment,
     )

@@ -7,15 +7,15 @@ What was measured apart differs by what the machine did in between as well: on s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
 from harness.discovery import adjusted_p_values
-from harness.records import Case, Outcome, Result
+from harness.records import Case, Outcome, Result, Status
 from harness.statistics import Interval
-from harness.verdict import THRESHOLD, Verdict, p_value_of_groups, ratio_of_groups
+from harness.verdict import THRESHOLD, Verdict, p_value_of_groups, ratio_of_groups, verdict_of
 
 FALSE_DISCOVERY_RATE = 0.05
 
@@ -69,15 +69,19 @@ def pairs(
         allow: keys of `KEYS` that may differ.
         threshold: the smallest change, as a share, that matters.
         rate: the accepted share of false ones among the differences that are told.
-        normalise: divide each side by its canary, so that drift of the machine cancels.
+        normalise: divide each process by its canary, so that drift of the machine cancels; where
+            one has none, the pair is not compared.
     """
-    allowed = frozenset(allow)
-    there = {_identity(one.case): one for one in candidate}
-    found = [
-        _pair(one, there[_identity(one.case)], allowed, normalise)
-        for one in base
-        if _identity(one.case) in there
-    ]
+    allowed, there = frozenset(allow), list(candidate)
+    # Of several versions on a side, the same one pairs; without it, any, to be told as unlike.
+    any_version = {_identity(one.case): one for one in there}
+    same_version = {(_identity(one.case), one.case.version): one for one in there}
+    found = []
+    for one in base:
+        identity = _identity(one.case)
+        other = same_version.get((identity, one.case.version), any_version.get(identity))
+        if other is not None:
+            found.append(_pair(one, other, allowed, normalise))
     known = [pair.p_value for pair in found if pair.p_value is not None]
     adjusted = iter(adjusted_p_values(known))
     return [
@@ -100,7 +104,7 @@ def differences(base: Result, candidate: Result) -> dict[str, str]:
 
 
 def _identity(case: Case) -> tuple[object, ...]:
-    params = tuple(case.params.items())
+    params = tuple(sorted(case.params.items()))
     return case.workload, case.variant, case.backend, case.device_index, params, case.seed
 
 
@@ -112,9 +116,12 @@ def _pair(base: CaseRun, candidate: CaseRun, allowed: frozenset[str], normalise:
         if IMPOSSIBLE in one.flags():
             return _without(pair, IMPOSSIBLE, f"{side} lies beyond its ceiling; `assay show`")
         if not one.groups("time"):
-            time = one.result.measurement("time")
+            time = one.measurement("time")
             why = "no time was measured" if time is None else time.reason
-            return _without(pair, str(Verdict.UNDECIDED), f"{side}: {why}")
+            known = time is not None and time.status is Status.UNRESOLVABLE
+            return _without(
+                pair, str(Status.UNRESOLVABLE if known else Verdict.UNDECIDED), f"{side}: {why}"
+            )
     unlike = {
         key: values
         for key, values in differences(base.result, candidate.result).items()
@@ -125,18 +132,16 @@ def _pair(base: CaseRun, candidate: CaseRun, allowed: frozenset[str], normalise:
         allow = " ".join(f"--allow {key}" for key in unlike)
         return _without(pair, "unlike", f"{'; '.join(lines)}; compare anyway with {allow}", lines)
     drift = _drift(base, candidate)
-    scale = drift if normalise and drift is not None else 1.0
-    below, above = (
-        base.groups("time"),
-        [[value / scale for value in group] for group in candidate.groups("time")],
-    )
+    below, above = base.groups("time"), candidate.groups("time")
+    if normalise:
+        below, above = _over_canary(base), _over_canary(candidate)
+        if drift is None or not (below and above):
+            reason = "a process lacks the canary to be normalised by; compare without --normalise"
+            return _without(pair, str(Verdict.UNDECIDED), reason)
     if min(map(min, (*below, *above))) <= 0:
         return _without(pair, str(Verdict.UNDECIDED), "a sample of no time at all")
-    return Pair(
-        case=base.case,
-        base=base,
-        candidate=candidate,
-        verdict=str(Verdict.UNDECIDED),
+    return replace(
+        pair,
         ratio=ratio_of_groups(below, above),
         p_value=p_value_of_groups(below, above),
         drift=drift,
@@ -145,37 +150,28 @@ def _pair(base: CaseRun, candidate: CaseRun, allowed: frozenset[str], normalise:
 
 
 def _without(pair: Pair, verdict: str, reason: str, differs: tuple[str, ...] = ()) -> Pair:
-    return Pair(pair.case, pair.base, pair.candidate, verdict, differs, reason)
+    return replace(pair, verdict=verdict, differs=differs, reason=reason)
 
 
 def _judged(pair: Pair, adjusted: float, threshold: float, rate: float) -> Pair:
     assert pair.ratio is not None
-    return Pair(
-        case=pair.case,
-        base=pair.base,
-        candidate=pair.candidate,
-        verdict=str(_verdict(pair.ratio, adjusted <= rate, threshold)),
-        reason=pair.reason,
-        ratio=pair.ratio,
-        p_value=pair.p_value,
-        p_adjusted=adjusted,
-        drift=pair.drift,
-    )
+    verdict = verdict_of(pair.ratio, threshold, differs=adjusted <= rate)
+    return replace(pair, verdict=str(verdict), p_adjusted=adjusted)
 
 
-def _verdict(ratio: Interval, different: bool, threshold: float) -> Verdict:
-    least, most = 1 / (1 + threshold), 1 + threshold
-    if (
-        ratio.low is not None
-        and ratio.high is not None
-        and least <= ratio.low <= ratio.high <= most
-    ):
-        return Verdict.UNCHANGED
-    if different and ratio.estimate > most:
-        return Verdict.REGRESSION
-    if different and ratio.estimate < least:
-        return Verdict.IMPROVEMENT
-    return Verdict.UNDECIDED
+def _over_canary(one: CaseRun) -> list[list[float]]:
+    """Return the samples over the canary of their own process; empty where one has none.
+
+    The canary's own noise so becomes a part of the interval.
+    """
+    found = []
+    for result in one.results:
+        alone = CaseRun(one.run, (result,))
+        canary = alone.canary()
+        if canary is None or canary[1] <= 0:
+            return []
+        found += [[value / canary[1] for value in group] for group in alone.groups("time")]
+    return found
 
 
 def _drift(base: CaseRun, candidate: CaseRun) -> float | None:

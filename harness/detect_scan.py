@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from harness.detect_critical import limit
+from harness.detect_short import SHORT, clear_split
 
 # Windows of newest points that are compared with what was before, and how much higher the limit
 # of each lies: the one of five points gets most of the false alarms that are allowed, because a
@@ -30,6 +31,8 @@ _DECILE_RANGE = 2.563  # of the standard normal distribution
 _CAUTION = 0.15
 _ORDER = 3
 _REFIT = 3  # points between two fits of the correlation
+
+_CLEAR_SCORE = 5.0  # of a split that is told without the scatter being known
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,12 @@ class _Reader:
                 index = self._locate(found, seen)
                 self._close(index)
                 yield Alarm(index, seen, found.score)
+            elif not self.closed and seen <= SHORT:
+                split = clear_split(self.y[:seen])
+                if split is not None:
+                    rise = float(np.median(self.y[split:seen]) - np.median(self.y[:split]))
+                    self._close(split)
+                    yield Alarm(split, seen, float(np.copysign(_CLEAR_SCORE, rise)))
 
     def strongest(self, seen: int) -> _Strongest | None:
         """Return the window that speaks most for a step, or None where nothing can be said yet."""

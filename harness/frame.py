@@ -17,7 +17,8 @@ from harness.store import StoredResult
 _COLUMNS = (
     "run", "workload", "version", "variant", "backend", "device_index", "seed", "process",
     "outcome", "reason", "quantity", "unit", "scope", "meter", "phase", "status", "sample",
-    "value", "items", "value_per_item", "started_at", "machine", "environment", "commit", "dirty",
+    "value", "items", "value_per_item", "flags", "started_at", "machine", "environment", "commit",
+    "dirty",
 )  # fmt: skip
 
 
@@ -31,9 +32,9 @@ def results_frame(root: Path | str) -> pd.DataFrame:
     Columns: the case (`run`, `workload`, `version`, `variant`, `backend`, `device_index`, `seed`,
     `process`, and `param.NAME` for each parameter), how it ended (`outcome`, `reason`), the sample
     (`quantity`, `unit`, `scope`, `meter`, `phase`, `status`, `sample` counting from 0, `value` per
-    step in SI units, `items` per step, `value_per_item`), and where it comes from (`started_at` in
-    UTC, `machine`, `environment`, `commit`, `dirty`). A quantity without samples, and a result
-    without quantities, has one row whose `value` is NaN.
+    step in SI units, `items` per step, `value_per_item`, `flags` in one text), and where it comes
+    from (`started_at` in UTC, `machine`, `environment`, `commit`, `dirty`). A quantity without
+    samples, and a result without quantities, has one row whose `value` is NaN.
 
     What cannot be read is left out, with an `UnreadableWarning` for each file or folder.
 
@@ -59,7 +60,9 @@ def _rows(stored: StoredResult) -> Iterator[dict[str, Any]]:
     if not result.measurements:
         yield base | {"value": float("nan")}
     for measurement in result.measurements:
-        yield from _samples(base, measurement, result.work.items if result.work else 1.0)
+        flags = " ".join((*result.flags, *measurement.flags))
+        own = base | {"flags": flags, "reason": measurement.reason or result.reason}
+        yield from _samples(own, measurement, result.work.items if result.work else 1.0)
 
 
 def _samples(
@@ -94,6 +97,7 @@ def _base(run: str, result: Result) -> dict[str, Any]:
         "process": result.process,
         "outcome": str(result.outcome),
         "reason": result.reason,
+        "flags": " ".join(result.flags),
         "started_at": result.started_at,
         "machine": result.environment.get("machine"),
         "environment": result.environment.get("id"),

@@ -130,7 +130,7 @@ class Plan:
         backends: import paths of the backends that the cases use.
         workloads: import paths of the workloads that the cases use.
         broken: one line for each registered plug-in that does not load and was not asked for.
-        budget_s: wall time after which no further process is started.
+        budget_s: wall time, from the first process on, after which no further one is started.
     """
 
     cases: tuple[PlannedCase, ...]

@@ -142,7 +142,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "inputs": dict(result.inputs),
         "flags": row.case_run.flags(),
         "started_at": result.started_at,
-        "duration_s": result.duration_s,
+        "duration_s": sum(one.duration_s for one in row.case_run.results),
         "commit": result.environment.get("commit"),
         "dirty": result.environment.get("dirty"),
         "machine": result.environment.get("machine"),

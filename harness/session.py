@@ -15,6 +15,7 @@ from harness import ceilings, limits, rounds, store
 from harness.case_run import CaseRun, case_runs
 from harness.disk import disk_ceiling
 from harness.environment import host_environment, source_digest, with_settings
+from harness.errors import AssayError
 from harness.fingerprint import of_run, source_packages
 from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
@@ -45,7 +46,7 @@ class Settings:
         threads: threads a worker may use; None for what the libraries choose.
         pin: CPUs the workers run on; empty for all.
         memory_limit_bytes: private memory a worker may use; None for no limit.
-        budget_s: wall time after which no further process is started.
+        budget_s: wall time, from the first process on, after which no further one is started.
     """
 
     threads: int | None = None
@@ -112,7 +113,6 @@ def run_plan(
     environment = with_settings(
         host_environment(directory or Path.cwd(), modules=modules), settings_facts(settings)
     )
-    started = time.monotonic()
     rejected: dict[tuple[object, ...], str] = {}
     with store.open_run(
         root,
@@ -125,6 +125,8 @@ def run_plan(
         observer.started(run, plan)
         left = [p for p in plan.cases if not rounds.finished(p, run.of(p.case))]
         bounds = device_ceilings(plan, left, settings, observer.phase, observer.warn)
+        # The plan shared the budget out among the cases: what bounds them does not come off it.
+        started = time.monotonic()
         for number in count():
             pending = [p for p in plan.cases if not rounds.finished(p, run.of(p.case))]
             measured = False
@@ -200,10 +202,17 @@ def device_ceilings(
         workload = resolve(plan.workloads[case.workload])
         found[case.key] = devices[case.backend, case.device_index]
         if isinstance(workload, ReadsDisk):
-            folder = workload.disk_folder(case.params)
+            try:
+                folder = workload.disk_folder(case.params)
+            except AssayError as error:
+                # Its own worker meets the same, and says so in its result.
+                warn(f"no ceiling of the disk: {error}")
+                continue
             if folder not in disks:
                 on_phase(f"disk of {folder}")
                 disk = disk_ceiling(folder)
+                if disk is None:
+                    warn(f"no ceiling of the disk: no file can be written and read in {folder}")
                 disks[folder] = () if disk is None else (disk,)
             found[case.key] += disks[folder]
     return found

@@ -101,7 +101,8 @@ def hold_environment(
         if constraints:
             (folder / "constraints.txt").write_text(constraints, "utf-8", "surrogateescape")
             options = ["--constraint", folder / "constraints.txt"]
-        _pip(environment.python, "install", *options, *wanted)
+        # Python 3.11 puts a setuptools into new environments that cannot build wheels by itself.
+        _pip(environment.python, "install", "--upgrade", *options, *wanted)
         side_cache.mark_complete(folder, json.dumps(description, indent=1))
 
     def complete() -> bool:

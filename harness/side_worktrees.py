@@ -26,7 +26,7 @@ def resolve_commit(repository: Path, revision: str) -> str:
         AssayError: the folder is in no checkout, or there is no such commit.
     """
     top = top_folder(repository)
-    if not revision or revision.startswith("-") or not revision.isprintable():
+    if not revision or revision.startswith(("-", "^")) or not revision.isprintable():
         raise AssayError(f"{revision!r} is no revision; name a commit, a branch or a tag")
     try:
         commit = git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()

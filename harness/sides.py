@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.machinery import all_suffixes
@@ -23,7 +23,7 @@ from harness.side_environments import (
     install_apart,
     run,
 )
-from harness.side_projects import find_project, read_project
+from harness.side_projects import extras_named, find_project, read_project
 from harness.side_worktrees import (
     add_worktree,
     hold_worktree,
@@ -67,6 +67,7 @@ def prepare_side(
     cache: Path,
     requirement: str | None,
     extras: Sequence[str],
+    packages: Collection[str] = (),
     say: Callable[[str], None],
 ) -> Side:
     """Check a commit out, make its environment, and install its packages apart from both.
@@ -84,6 +85,8 @@ def prepare_side(
         requirement: what `--environment` says: the path of an environment that is used as it is,
             or pip requirements beside the project's own; None for the project's own.
         extras: names of the project's optional dependencies.
+        packages: what the variants need; an extra of that name is installed where the commit has
+            one.
         say: is told in one line what takes time or is left out.
 
     Raises:
@@ -98,6 +101,7 @@ def prepare_side(
             cache=cache.resolve(),
             requirement=requirement,
             extras=extras,
+            packages=packages,
             say=lambda line: say(f"{label}: {line}"),
         )
     except OSError as error:
@@ -141,6 +145,7 @@ def _prepared(
     cache: Path,
     requirement: str | None,
     extras: Sequence[str],
+    packages: Collection[str],
     say: Callable[[str], None],
 ) -> Side:
     commit = resolve_commit(repository, revision)
@@ -155,7 +160,8 @@ def _prepared(
         held.callback(os.close, lock)
         if (worktree / ".gitmodules").exists():
             say("leaves git submodules out; what needs their files will not find them")
-        project = read_project(worktree, place, _name(commit), () if environment else extras)
+        wanted = [] if environment else [*extras, *extras_named(worktree / place, packages)]
+        project = read_project(worktree, place, _name(commit), wanted)
         if environment is None:
             environment, lock = hold_environment(project, requirement, cache, say)
             held.callback(os.close, lock)

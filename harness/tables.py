@@ -244,7 +244,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         variant = row.result.case.variant
         if row.result.reason:
             reasons.setdefault(f"{row.result.outcome}: {row.result.reason}", []).append(variant)
-        for name, quantity in (("energy", row.energy), ("peak memory", row.peak_memory)):
+        quantities = {"time": row.time, "energy": row.energy, "peak memory": row.peak_memory}
+        for name, quantity in quantities.items():
             if quantity is not None and quantity.reason:
                 text = f"{name} {quantity.status}: {quantity.reason}"
                 reasons.setdefault(text, []).append(variant)
@@ -259,6 +260,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 def _flat(value: dict[str, object], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, part in value.items():
+        if not prefix and name == "ceilings":
+            continue  # a list of objects fits into no cell; the nearest has columns of its own
         if isinstance(part, dict):
             flat |= _flat(part, f"{prefix}{name}.")
         else:

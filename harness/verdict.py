@@ -74,7 +74,7 @@ def looks(max_rounds: int = MAX_ROUNDS, alpha: float = ALPHA) -> tuple[int, ...]
     if max_rounds < fewest:
         raise AssayError(
             f"{max_rounds} rounds can never show a difference at a false-alarm rate of {alpha:g}; "
-            f"allow at least {fewest}"
+            f"allow at least {fewest} with --rounds"
         )
     at = [min(max_rounds, _fewest_rounds(_FIRST_SHARE * alpha))]
     while at[-1] < max_rounds:
@@ -120,10 +120,13 @@ def judge(
     logs = _round_logs(base, candidate)
     ratio = ratio_of_rounds(base, candidate)
     bounds = _signed_rank_interval(logs, _level(look, len(looks), alpha))
-    verdict = _verdict(ratio, bounds, threshold)
+    differs = (
+        bounds.low is not None and bounds.high is not None and not bounds.low <= 1 <= bounds.high
+    )
+    verdict = verdict_of(ratio, threshold, differs=differs)
     more = None
     if verdict is Verdict.UNDECIDED:
-        upcoming = looks[look + 1] if look + 1 < len(looks) else 0
+        upcoming = next((rounds for rounds in looks if rounds > len(logs)), 0)
         more = max(_rounds_needed(ratio, bounds, len(logs), threshold), upcoming) - len(logs)
     return Judgement(
         verdict=verdict,
@@ -134,6 +137,28 @@ def judge(
         smallest_detectable_effect=_detectable(ratio, bounds, threshold),
         threshold=threshold,
     )
+
+
+def verdict_of(ratio: Interval, threshold: float, *, differs: bool) -> Verdict:
+    """Return what a ratio means, given whether a test says that it is not 1.
+
+    Args:
+        ratio: candidate / base with its interval.
+        threshold: the change that is worth knowing, a share.
+        differs: the test's word; it alone never makes a difference of one below the threshold.
+    """
+    least, most = 1 / (1 + threshold), 1 + threshold
+    if (
+        ratio.low is not None
+        and ratio.high is not None
+        and least <= ratio.low <= ratio.high <= most
+    ):
+        return Verdict.UNCHANGED
+    if differs and ratio.estimate > most:
+        return Verdict.REGRESSION
+    if differs and ratio.estimate < least:
+        return Verdict.IMPROVEMENT
+    return Verdict.UNDECIDED
 
 
 def ratio_of_rounds(
@@ -229,21 +254,6 @@ def _level(look: int, count: int, alpha: float) -> float:
     if count == 1:
         return alpha
     return alpha * (_FIRST_SHARE if look == 0 else (1 - _FIRST_SHARE) / (count - 1))
-
-
-def _verdict(ratio: Interval, bounds: Interval, threshold: float) -> Verdict:
-    least, most = 1 / (1 + threshold), 1 + threshold
-    if (
-        ratio.low is not None
-        and ratio.high is not None
-        and least <= ratio.low <= ratio.high <= most
-    ):
-        return Verdict.UNCHANGED
-    if bounds.low is not None and bounds.low > 1 and bounds.estimate > most:
-        return Verdict.REGRESSION
-    if bounds.high is not None and bounds.high < 1 and bounds.estimate < least:
-        return Verdict.IMPROVEMENT
-    return Verdict.UNDECIDED
 
 
 def _rounds_needed(ratio: Interval, bounds: Interval, rounds: int, threshold: float) -> int:

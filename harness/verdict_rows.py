@@ -9,6 +9,7 @@ from typing import Any
 from harness import units
 from harness.printable import printable
 from harness.records import Case
+from harness.repetition import process_interval
 from harness.statistics import Interval
 from harness.tables import Sheet, split_params, spread
 
@@ -50,6 +51,12 @@ def verdict_sheets(rows: Sequence[VerdictRow], names: tuple[str, str]) -> list[S
     """
     workloads = dict.fromkeys(row.case.workload for row in rows)
     return [_sheet([row for row in rows if row.case.workload == name], names) for name in workloads]
+
+
+def headline(groups: Sequence[Sequence[float]]) -> Interval | None:
+    """Return the time that stands for processes, those without samples left out; None for none."""
+    timed = [group for group in groups if group]
+    return process_interval(timed) if timed and min(map(min, timed)) > 0 else None
 
 
 def as_json(row: VerdictRow) -> dict[str, Any]:

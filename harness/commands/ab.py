@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +20,16 @@ from harness.plan import Plan, plan
 from harness.printable import printable
 from harness.records import Outcome
 from harness.registry import installed
-from harness.repetition import process_interval
-from harness.side_projects import extras_named
 from harness.tables import markdown_of_sheets, print_sheets
 from harness.units import parse_share
 from harness.verdict import MAX_ROUNDS, THRESHOLD, Verdict, looks
-from harness.verdict_rows import VerdictRow, as_json, verdict_sheets
+from harness.verdict_rows import VerdictRow, as_json, headline, verdict_sheets
 
 FOLDER = "ab"
 """Below the results folder: comparisons stay out of the history."""
+
+_MOST_ROUNDS = 1000
+"""Beyond, judging takes longer than measuring."""
 
 
 @click.command(name="ab")
@@ -37,7 +39,7 @@ FOLDER = "ab"
 @click.option("--threshold", help=f"Smallest change that matters; {THRESHOLD:.0%} by default.")
 @click.option(
     "--rounds",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, _MOST_ROUNDS),
     default=MAX_ROUNDS,
     show_default=True,
     help="Most rounds a case; a round is a process of each side.",
@@ -63,7 +65,7 @@ def ab_command(base: str, candidate: str | None, **flags: Any) -> int:
     if candidate is None:
         candidate = base if specs[0] != specs[1] else "HEAD"
     rule = ab.Rule(
-        threshold=parse_share(flags["threshold"]) if flags["threshold"] else THRESHOLD,
+        threshold=_threshold(flags["threshold"]) if flags["threshold"] else THRESHOLD,
         rounds=flags["rounds"],
     )
     looks(rule.rounds, rule.alpha)
@@ -73,8 +75,7 @@ def ab_command(base: str, candidate: str | None, **flags: Any) -> int:
     warn([*planned.broken, *preflight.look()])
     root = (flags["results"] or settings_file.results) / FOLDER
     with progress_of(planned) as progress:
-        extras = (*flags["extras"], *_extras(planned))
-        pair = _prepared((base, candidate), specs, extras, progress)
+        pair = _prepared((base, candidate), specs, flags["extras"], _packages(planned), progress)
         with closing(_Held(pair)):
             found = ab.run_ab(planned, pair, settings, rule, root, observer=progress)
     packages = [side.environment.get("packages") for side in pair]
@@ -103,18 +104,24 @@ def _specs(environments: Sequence[str]) -> tuple[str | None, str | None]:
     return environments[0], environments[-1]
 
 
-def _extras(planned: Plan) -> list[str]:
-    """The project's extras that are named like a package which a planned variant needs."""
-    packages = {
+def _threshold(text: str) -> float:
+    share = parse_share(text)
+    if share >= 1:
+        raise AssayError(f"--threshold {text} is 100 % or more; give a share such as 2%")
+    return share
+
+
+def _packages(planned: Plan) -> set[str]:
+    return {
         package for one in planned.cases if one.skip is None for package in one.variant.packages
     }
-    return extras_named(Path.cwd(), packages)
 
 
 def _prepared(
     revisions: tuple[str, str],
     specs: tuple[str | None, str | None],
     extras: Sequence[str],
+    packages: Collection[str],
     progress: AbProgress,
 ) -> tuple[sides.Side, sides.Side]:
     cache = sides.cache_folder()
@@ -127,6 +134,7 @@ def _prepared(
             cache=cache,
             requirement=spec,
             extras=extras,
+            packages=packages,
             say=progress.say,
         )
         for slot, (label, revision, spec) in enumerate(
@@ -150,20 +158,16 @@ class _Held:
 
 def _row(compared: ab.Compared) -> VerdictRow:
     judgement = compared.judgement
-    outcome = compared.outcome
-    verdict = str(judgement.verdict) if judgement is not None else "undecided"
-    if outcome is not Outcome.OK:
-        verdict = str(outcome)
     note = compared.reason
     if judgement is not None and judgement.more_rounds_needed:
         note = f"undecided: needs about {judgement.more_rounds_needed} more rounds"
     return VerdictRow(
         case=compared.case,
         item=compared.item,
-        base=process_interval(compared.base) if any(compared.base) else None,
-        candidate=process_interval(compared.candidate) if any(compared.candidate) else None,
+        base=headline(compared.base),
+        candidate=headline(compared.candidate),
         ratio=None if judgement is None else judgement.ratio,
-        verdict=verdict,
+        verdict=compared.verdict,
         repetitions=f"2 x {len(compared.base)}",
         smallest_effect=None if judgement is None else judgement.smallest_detectable_effect,
         note=note,
@@ -190,9 +194,7 @@ def _print(
         click.echo(markdown_of_sheets(verdict_sheets(rows, names)), nl=False)
     else:
         print_sheets(verdict_sheets(rows, names))
-        counts = {str(row.verdict): 0 for row in rows}
-        for row in rows:
-            counts[str(row.verdict)] += 1
+        counts = Counter(row.verdict for row in rows)
         click.echo(printable(", ".join(f"{count} {name}" for name, count in counts.items())))
 
 

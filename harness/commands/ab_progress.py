@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -45,6 +45,12 @@ class AbProgress:
     def warn(self, message: str) -> None:
         """Say it."""
         self._print(f"warning: {message}")
+
+    def started(self, found: Sequence[Compared]) -> None:
+        """Say what stands from before an interruption."""
+        self._left = sum(not one.final for one in found)
+        if rounds := sum(len(one.base) for one in found):
+            self._print(f"resuming: {rounds} rounds of {len(found)} cases are done")
 
     def process_started(self, planned: PlannedCase, side: str, number: int) -> None:
         """Name the case, the side and the round."""

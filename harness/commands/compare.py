@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from harness import config, store
 from harness.case_run import CaseRun, case_runs
+from harness.commands.selecting import warn
 from harness.comparison import FALSE_DISCOVERY_RATE, KEYS, Pair, pairs
 from harness.errors import AssayError, unknown
-from harness.repetition import process_interval
 from harness.rows import latest_of_each_case
-from harness.statistics import Interval
 from harness.tables import markdown_of_sheets, print_sheets
 from harness.units import parse_share
 from harness.verdict import THRESHOLD, Verdict
-from harness.verdict_rows import VerdictRow, as_json, verdict_sheets
+from harness.verdict_rows import VerdictRow, as_json, headline, verdict_sheets
 
 _COMMIT = re.compile(r"[0-9a-f]{4,64}")
 
@@ -40,7 +40,7 @@ _COMMIT = re.compile(r"[0-9a-f]{4,64}")
     type=click.Choice([*KEYS, "all"]),
     help="Compare although this differs; repeat for more.",
 )
-@click.option("--normalise", is_flag=True, help="Divide each side's times by its canary's.")
+@click.option("--normalise", is_flag=True, help="Divide each process's times by its canary's.")
 @click.option("--json", "style", flag_value="json", help="JSON, one object a case.")
 @click.option("--markdown", "style", flag_value="markdown", help="Markdown for a pull request.")
 def compare(
@@ -59,16 +59,18 @@ def compare(
     BASE and CANDIDATE are each a run's id, a commit (its first digits), or a results folder.
     """
     root = results or config.load().results
-    sides = [_side(root, name) for name in (base, candidate)]
+    problems: dict[str, None] = {}
+    sides = [_side(root, name, problems) for name in (base, candidate)]
+    warn(problems)
     for name in workloads:
         known = {one.case.workload for side in sides for one in side}
         if name not in known:
             raise unknown("workload", name, known)
+    chosen = [
+        [one for one in side if not workloads or one.case.workload in workloads] for side in sides
+    ]
     found = pairs(
-        *(
-            [one for one in side if not workloads or one.case.workload in workloads]
-            for side in sides
-        ),
+        *chosen,
         allow=KEYS if "all" in allow else allow,
         threshold=parse_share(threshold) if threshold else THRESHOLD,
         rate=parse_share(rate) if rate else FALSE_DISCOVERY_RATE,
@@ -78,6 +80,10 @@ def compare(
         raise AssayError(f"{base} and {candidate} have no case in common; `assay show` lists them")
     if all(pair.differs for pair in found):
         raise AssayError(f"no pair is like with like: {found[0].reason}")
+    paired = ({pair.base.case.key for pair in found}, {pair.candidate.case.key for pair in found})
+    for name, side, keys in zip((base, candidate), chosen, paired, strict=True):
+        if alone := {one.case.key for one in side} - keys:
+            warn([f"left out: {len(alone)} cases that only {name} has"])
     rows = [_row(pair) for pair in found]
     if style == "json":
         click.echo(json.dumps([as_json(row) for row in rows], indent=2))
@@ -89,12 +95,15 @@ def compare(
     return int(any(pair.verdict == Verdict.REGRESSION for pair in found))
 
 
-def _side(root: Path, name: str) -> list[CaseRun]:
-    """Return the last run of each case of a run, a commit or a folder."""
-    if Path(name).is_dir():
-        contents = store.read(Path(name))
+def _side(root: Path, name: str, problems: dict[str, None]) -> list[CaseRun]:
+    """Return the last run of each case of a run, a commit or a folder; add what is unreadable."""
+    folder = False
+    with suppress(OSError):  # a name too long for a path
+        folder = Path(name).is_dir()
+    contents = store.read(Path(name) if folder else root)
+    problems |= dict.fromkeys(contents.problems)
+    if folder:
         return _ok_or_raise(name, latest_of_each_case(_grouped(contents)), contents.problems)
-    contents = store.read(root)
     cases = _grouped(contents)
     runs = sorted({one.run for one in cases})
     if name == "latest" and runs:
@@ -110,8 +119,14 @@ def _side(root: Path, name: str) -> list[CaseRun]:
         if len(commits) > 1:
             raise AssayError(f"{name} is the start of {len(commits)} commits; give more digits")
         of_commit = [one for one in cases if one.result.environment.get("commit") in commits]
-        if of_commit:
-            return latest_of_each_case(of_commit)
+        clean = [one for one in of_commit if one.result.environment.get("dirty") is not True]
+        if of_commit and not clean:
+            raise AssayError(
+                f"all results of commit {name} were measured with uncommitted changes, so they are "
+                f"not its own; commit and measure, or name the run {of_commit[-1].run}"
+            )
+        if clean:
+            return latest_of_each_case(clean)
     return _ok_or_raise(name, [], (f"{root} holds no run or commit {name!r}", *contents.problems))
 
 
@@ -138,8 +153,8 @@ def _row(pair: Pair) -> VerdictRow:
     return VerdictRow(
         case=pair.case,
         item=work.item if work is not None else "item",
-        base=_headline(pair.base),
-        candidate=_headline(pair.candidate),
+        base=headline(pair.base.groups("time")),
+        candidate=headline(pair.candidate.groups("time")),
         ratio=pair.ratio,
         verdict=pair.verdict,
         repetitions=f"{len(pair.base.results)} and {len(pair.candidate.results)}",
@@ -151,8 +166,3 @@ def _row(pair: Pair) -> VerdictRow:
             ("differs", list(pair.differs)),
         ),
     )
-
-
-def _headline(one: CaseRun) -> Interval | None:
-    groups = one.groups("time")
-    return process_interval(groups) if groups and min(map(min, groups)) > 0 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,20 +135,22 @@ def measured() -> Callable[..., Result]:
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Callable[[list[Result]], Path]:
-    """Return what writes results as finished runs, and gives their folder."""
+def stored(tmp_path: Path) -> Callable[[Sequence[Result | Sequence[Result]]], Path]:
+    """Return what writes finished runs of a result, or of a case's processes; gives the folder."""
 
-    def write(results: list[Result]) -> Path:
+    def write(results: Sequence[Result | Sequence[Result]]) -> Path:
         root = tmp_path / "results"
-        for number, result in enumerate(results):
+        for number, given in enumerate(results):
+            processes = [given] if isinstance(given, Result) else given
             with store.open_run(
                 root,
-                [result.case],
+                [processes[0].case],
                 fingerprint=f"{number}",
                 settings={},
-                environment=result.environment,
+                environment=processes[0].environment,
             ) as run:
-                run.append(result)
+                for result in processes:
+                    run.append(result)
                 run.finish()
         return root
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import math
 import random
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,20 +55,22 @@ def tree(directory: Path) -> dict[str, bytes]:
     }
 
 
-def test_asv_reads_the_median_per_item_its_samples_and_its_statistics(
+def test_asv_reads_the_headline_per_item_its_processes_and_its_statistics(
     tmp_path: Path, history: Any, measured: Make
 ) -> None:
-    result = measured(history, seconds=2.0, items=4.0)
-    exported([result], tmp_path / "asv")
+    processes = [
+        replace(measured(history, seconds=seconds, items=4.0), process=at)
+        for at, seconds in enumerate((2.0, 2.02, 2.01))
+    ]
+    export([CaseRun("run", tuple(processes))], tmp_path / "asv")
     (results,) = loaded(tmp_path / "asv")
     params = benchmarks_of(tmp_path / "asv")["heat.time"]["params"]
-    expected = [value / 4 for value in result.measurements[0].values]
     (value,) = results.get_result_value("heat.time", params)
     (samples,) = results.get_result_samples("heat.time", params)
     (stats,) = results.get_result_stats("heat.time", params)
-    assert value == pytest.approx(statistics.median(expected))
-    assert samples == expected
-    assert stats["repeat"] == 10
+    assert value == pytest.approx(2.01 / 4, rel=1e-5)
+    assert samples == pytest.approx([2.0 / 4, 2.02 / 4, 2.01 / 4])
+    assert stats["repeat"] == 3
     assert stats["number"] == 3
     assert stats["q_25"] < value < stats["q_75"]
     assert stats["ci_99_a"] < value < stats["ci_99_b"]
@@ -170,12 +171,14 @@ def test_results_without_a_clean_commit_are_left_out_and_counted(
         measured(history, facts={"commit": "../../etc/passwd"}),
         measured(history, facts={"commit_time": None}),
         measured(history, facts={"machine": ""}),
+        replace(measured(history, variant="d"), flags=("impossible",)),
     ]
     summary = exported(results, tmp_path)
     assert summary.results == 1
     assert summary.left_out_lines() == [
         "3 results left out: the checkout was dirty",
         "2 results left out: no commit is known",
+        "1 result left out: it is beyond its ceiling, and so impossible",
         "1 result left out: the commit's date is unknown",
         "1 result left out: the machine has no name",
     ]

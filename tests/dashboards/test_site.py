@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from harness.errors import AssayError
 from harness.records import Outcome, Result
 
 Make = Callable[..., Result]
-Store = Callable[[list[Result]], Path]
+Store = Callable[[Sequence[Result | Sequence[Result]]], Path]
 
 VENDOR = Path(offline.__file__).with_name("vendor")
 ASV_PAGE = Path(asv_file).with_name("www") / "index.html"
@@ -103,9 +104,9 @@ def test_asv_compare_and_show_work_on_the_export(
     history_of: Any, measured: Make, stored: Store
 ) -> None:
     history = history_of(2)
-    results = [
-        measured(history, 0),
-        measured(history, 1, seconds=4.0),
+    results: list[Result | Sequence[Result]] = [
+        processes(measured, history, 0, 2.0),
+        processes(measured, history, 1, 4.0),
         measured(history, 0, variant="numba"),
         measured(history, 1, variant="numba", outcome=Outcome.CRASHED),
         measured(history, 0, backend="cuda", outcome=Outcome.SKIPPED),
@@ -115,8 +116,8 @@ def test_asv_compare_and_show_work_on_the_export(
     ]
     report = publish(stored(results), history.folder)
     table = comparison(asv(report, "compare", *history.commits))
-    assert table["heat.time('cpu', 'torch', 10)"] == ["+", "500±1ms", "1.00±0s", "2.00"]
-    assert table["heat.time('cpu', 'numba', 10)"] == ["!", "500±1ms", "failed", "n/a"]
+    assert table["heat.time('cpu', 'torch', 10)"] == ["+", "501±0.7ms", "1.00±0s", "2.00"]
+    assert table["heat.time('cpu', 'numba', 10)"] == ["!", "500±0ms", "failed", "n/a"]
     assert table["heat.time('cuda', 'torch', 10)"] == ["", "n/a", "n/a", "n/a"]
     assert table["heat.time('cpu', 'single', 10)"][3] == "1.00"
     assert history.commits[0][:8] in asv(report, "show")
@@ -125,10 +126,12 @@ def test_asv_compare_and_show_work_on_the_export(
     assert "ci_99:" in details
 
 
-def test_asv_compare_decides_by_the_samples(history_of: Any, measured: Make, stored: Store) -> None:
+def test_asv_compare_decides_by_the_processes(
+    history_of: Any, measured: Make, stored: Store
+) -> None:
     history = history_of(2)
-    # The medians differ by less than the spread of the samples.
-    results = [measured(history, 0), measured(history, 1, seconds=2.002)]
+    # The headlines differ by less than the spread of the processes.
+    results = [processes(measured, history, at, 2.0 + 0.002 * at) for at in range(2)]
     report = publish(stored(results), history.folder)
     table = comparison(asv(report, "compare", "--factor", "1.0001", *history.commits))
     assert table["heat.time('cpu', 'torch', 10)"][3] == "~1.00"
@@ -322,3 +325,10 @@ def test_the_projects_configuration_is_one_that_asv_reads() -> None:
     config = Config.load(str(root / "asv.conf.json"))
     assert (config.project, config.branches) == ("assay", ["HEAD"])
     assert (config.results_dir, config.html_dir) == (".asv/results", ".asv/html")
+
+
+def processes(measured: Make, history: Any, at: int, seconds: float) -> list[Result]:
+    return [
+        replace(measured(history, at, seconds=seconds * (1 + 0.001 * number)), process=number)
+        for number in range(7)
+    ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import store
 from harness.case_run import CaseRun
 from harness.comparison import KEYS, pairs
-from harness.records import Case, Measurement, Outcome, Result, Work
+from harness.records import Case, Measurement, Outcome, Result, Status, Work
 
 CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
 ENVIRONMENT = {
@@ -162,3 +166,107 @@ def test_a_real_change_is_found_among_many_equal_series() -> None:
     ]
     regressions = [p for p in pairs(base, candidate) if p.verdict == "regression"]
     assert [pair.case.params["rows"] for pair in regressions] == [7]
+
+
+def test_the_noise_of_the_canary_is_a_part_of_the_doubt() -> None:
+    random_ = random.Random(5)
+
+    def noisy(case: Case) -> CaseRun:
+        return CaseRun(
+            "run",
+            tuple(
+                replace(
+                    case_run(
+                        random_.gauss(1, 0.001), case=case, canary_s=random_.gauss(0.001, 0.00003)
+                    ).result,
+                    process=number,
+                )
+                for number in range(5)
+            ),
+        )
+
+    cases = [replace(CASE, params={"rows": number}) for number in range(100)]
+    found = pairs(map(noisy, cases), map(noisy, cases), normalise=True)
+    assert sum(pair.verdict in ("regression", "improvement") for pair in found) <= 2
+    assert sum(abs(pair.ratio.estimate - 1) > 0.02 for pair in found if pair.ratio) > 10
+
+
+def test_a_pair_without_canaries_is_not_normalised_in_silence() -> None:
+    bare = case_run(*SLOWER)
+    lacking = replace(
+        bare,
+        results=tuple(replace(one, measurements=one.measurements[:1]) for one in bare.results),
+    )
+    [pair] = pairs([BASE], [lacking], normalise=True)
+    assert (pair.ratio, pair.verdict) == (None, "undecided")
+    assert "compare without --normalise" in pair.reason
+
+
+def test_what_no_timer_resolves_is_unresolvable_on_the_side_where_it_is() -> None:
+    short = Measurement("time", "s", "process", "clock", status=Status.UNRESOLVABLE, reason="short")
+    [pair] = pairs([BASE], [case_run(1.0, 1.0, measurements=(short,))])
+    assert (pair.verdict, pair.reason) == ("unresolvable", "candidate: short")
+
+
+def test_the_same_version_pairs_where_a_side_holds_several() -> None:
+    newer = replace(CASE, version="2")
+    sides = [BASE, case_run(*SLOWER, case=newer)]
+    assert [pair.verdict for pair in pairs(sides, sides)] == ["unchanged", "unchanged"]
+    assert [pair.verdict for pair in pairs(sides, sides[::-1])] == ["unchanged", "unchanged"]
+
+
+def test_the_order_of_parameters_does_not_keep_a_pair_apart() -> None:
+    one = replace(CASE, params={"rows": 10, "cols": 3})
+    other = replace(CASE, params={"cols": 3, "rows": 10})
+    assert len(pairs([case_run(1.0, 1.0, case=one)], [case_run(1.0, 1.0, case=other)])) == 1
+
+
+Assay = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def stored(root: Path, *runs: CaseRun) -> str:
+    """Store them as one run and return its id."""
+    cases = [one.case for one in runs]
+    with store.open_run(
+        root, cases, fingerprint="", settings={}, environment={}, force=True
+    ) as run:
+        for one in runs:
+            for result in one.results:
+                run.append(result)
+        run.finish()
+    return run.header.id
+
+
+def test_what_was_measured_with_uncommitted_changes_is_not_the_commits(
+    assay: Assay, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    commits = {name: {"commit": name * 40, "dirty": name == "b"} for name in "ab"}
+    clean = stored(root, case_run(1.0, 1.01, 0.99, environment=commits["a"]))
+    dirty = stored(root, case_run(1.0, 1.01, 0.99, environment=commits["b"]))
+    refused = assay("compare", "aaaa", "bbbb")
+    assert refused.returncode == 2
+    assert f"name the run {dirty}" in refused.stderr
+    assert assay("compare", "aaaa", dirty).returncode == 0
+    stored(root, case_run(*SLOWER, environment={**commits["a"], "dirty": True}))
+    assert assay("compare", clean, "aaaa").returncode == 0
+
+
+def test_what_cannot_be_read_or_has_no_pair_is_named(assay: Assay, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    other = case_run(1.0, 1.0, case=replace(CASE, params={"rows": 11}))
+    base, candidate = stored(root, BASE, other), stored(root, BASE)
+    damaged = next((root / candidate).glob("*-4.json"))
+    damaged.write_text("{")
+    done = assay("compare", base, candidate, "--json")
+    assert done.returncode == 0
+    assert done.stderr.count(f"warning: results/{candidate}/{damaged.name} is damaged") == 1
+    assert f"warning: left out: 1 cases that only {base} has" in done.stderr
+    assert len(done.stdout.split('"verdict"')) == 2
+
+
+def test_a_name_as_long_as_no_path_can_be_is_no_result(assay: Assay, tmp_path: Path) -> None:
+    stored(tmp_path / "results", BASE)
+    done = assay("compare", "x" * 5000, "latest")
+    assert done.returncode == 2
+    assert done.stderr.startswith("assay: ")

@@ -256,3 +256,17 @@ def test_detection_is_fast_enough_for_a_dashboard(points: int, bound_s: float) -
         detect(values)
         spent.append(time.process_time() - started)
     assert min(spent) < bound_s
+
+
+@pytest.mark.parametrize("before", [12, 16, 20, 24, 30])
+def test_a_large_step_of_a_short_history_is_found(before: int) -> None:
+    values = np.exp(0.01 * np.random.default_rng(before).standard_normal(before + 12))
+    values[before:] *= 1.12
+    [step] = detect(values.tolist()).steps
+    assert abs(step.index - before) <= 1
+    assert step.regression
+
+
+def test_a_level_without_any_scatter_steps_at_once() -> None:
+    [step] = detect([1.0] * 15 + [1.001] * 6).steps
+    assert (step.index, step.regression) == (15, True)

@@ -26,10 +26,13 @@ def test_every_sample_is_a_row_and_failures_stay_visible(tmp_path: Path) -> None
                 outcome=Outcome.OK,
                 work=Work(items=4.0),
                 started_at=1.0,
+                flags=("impossible",),
                 measurements=(
                     Measurement("time", "s", "process", "clock", values=(2.0, 4.0)),
                     Measurement("peak_memory", "B", "process", "vmhwm", values=(8.0,)),
-                    Measurement("energy", "J", "cpu", "rapl", status=Status.UNAVAILABLE),
+                    Measurement(
+                        "energy", "J", "cpu", "rapl", status=Status.UNAVAILABLE, reason="no counter"
+                    ),
                 ),
             )
         )
@@ -40,6 +43,8 @@ def test_every_sample_is_a_row_and_failures_stay_visible(tmp_path: Path) -> None
     assert time["value"].tolist() == [2.0, 4.0]
     assert time["value_per_item"].tolist() == [0.5, 1.0]
     assert time["sample"].tolist() == [0, 1]
+    assert time["flags"].tolist() == ["impossible", "impossible"]
+    assert frame[frame["quantity"] == "energy"]["reason"].tolist() == ["no counter"]
     assert time["param.n"].tolist() == [3, 3]
     assert frame[frame["quantity"] == "peak_memory"]["value_per_item"].tolist() == [8.0]
     assert math.isnan(frame[frame["quantity"] == "energy"]["value"].item())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.case_run import CaseRun
+from harness.errors import AssayError
 from harness.history import Series, histories, normalised
 from harness.records import Case, Measurement, Outcome, Result, Work
 
@@ -114,3 +115,22 @@ def test_a_slower_machine_cancels_in_a_normalised_history() -> None:
 def test_another_kind_of_canary_is_not_compared() -> None:
     [series] = histories([run(1, 4.0, kernel="host-0"), run(2, 2.0), run(3, 2.0)])
     assert estimates(normalised(series)) == pytest.approx([1.0, 1.0])
+
+
+def test_the_canary_of_a_commit_is_that_of_all_its_runs() -> None:
+    [series] = histories([run(1, 2.0, canary_s=0.001), run(1, 2.0, at=9.0, canary_s=0.003)])
+    [point] = series.points
+    assert point.canary is not None
+    assert point.canary[1] == pytest.approx(0.002)
+
+
+def test_a_peak_with_one_sample_of_0_stays_in_the_history() -> None:
+    peak = Measurement("peak_memory", "B", "p", "vmhwm", values=(0.0, 4096.0, 4096.0))
+    [series] = histories([run(1, 2.0, changes={"measurements": (peak,)})], "peak_memory")
+    assert estimates(series) == pytest.approx([4096.0])
+
+
+def test_only_times_are_normalised_by_the_canary() -> None:
+    [series] = histories([run(1, 2.0)], "peak_memory")
+    with pytest.raises(AssayError, match="leave out --normalise"):
+        normalised(series)

@@ -179,3 +179,11 @@ def test_true_and_false_are_words() -> None:
     assert parse_value("flag", Parameter(True, ""), "false") is False
     with pytest.raises(AssayError, match="is not true or false"):
         parse_value("flag", Parameter(True, ""), "perhaps")
+
+
+def test_a_budget_bounds_the_estimate_of_the_whole_run(fakes: Registry) -> None:
+    selection = Selection(variants=("exact", "half"), processes=2)
+    free = plan(fakes, selection)
+    assert free.estimate_s > 30.0
+    assert plan(fakes, replace(selection, budget_s=30.0)).estimate_s == 30.0
+    assert plan(fakes, replace(selection, budget_s=3600.0)).estimate_s == free.estimate_s

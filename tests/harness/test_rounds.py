@@ -10,7 +10,7 @@ from harness.plan import MAX_PROCESSES, PlannedCase, Repetition, Selection, plan
 from harness.records import Measurement, Outcome, Result, Work
 from harness.registry import Registry
 from harness.repetition import PILOT
-from harness.rounds import LEAST, finished, sampling_for, shuffled
+from harness.rounds import LEAST, finished, next_process, sampling_for, shuffled
 
 
 @pytest.fixture
@@ -74,6 +74,19 @@ def test_a_case_without_time_is_not_repeated(planned: PlannedCase) -> None:
     [one] = results(planned, 1.0)
     assert finished(planned, [replace(one, measurements=())])
     assert finished(planned, [replace(one, outcome=Outcome.CRASHED)])
+
+
+def test_a_time_of_0_is_not_repeated_in_search_of_precision(planned: PlannedCase) -> None:
+    seconds = [1.0, 1.3, 0.0]
+    assert not finished(planned, results(planned, *seconds[:2]))
+    assert finished(planned, results(planned, *seconds))
+
+
+def test_a_process_that_was_lost_is_the_next_one(planned: PlannedCase) -> None:
+    first, second, third = results(planned, 1.0, 1.0, 1.0)
+    assert next_process([]) == 0
+    assert next_process([first, second, third]) == 3
+    assert next_process([second, third]) == 0
 
 
 def test_a_round_is_shuffled_alike_for_the_same_run_and_otherwise_for_another(

@@ -131,6 +131,12 @@ def test_a_failed_baseline_gives_no_speedup() -> None:
     assert rows_of([failed, result_of("fast", 1.0)], [("w", "slow")])[1].speedup is None
 
 
+def test_the_duration_is_that_of_all_processes() -> None:
+    slow = repeated("slow", 4.0, 4.1)
+    timed = CaseRun("run", tuple(replace(result, duration_s=1.5) for result in slow.results))
+    assert as_json(rows([timed], [])[0])["duration_s"] == 3.0
+
+
 def test_rates_and_the_share_of_the_ceiling_follow_from_the_declared_work() -> None:
     one = as_json(rows_of([result_of("slow", 4.0)], [])[0])
     assert one["rates"] == {"float64_flop_per_s": 25.0, "memory_byte_per_s": 250.0}
@@ -164,3 +170,54 @@ def test_the_last_result_of_a_case_wins_within_its_environment() -> None:
     other = replace(first, environment={"id": "other"})
     runs = [CaseRun(f"{at}", (result,)) for at, result in enumerate((first, other, second))]
     assert latest_of_each_case(runs) == [runs[2], runs[1]]
+
+
+def with_values(quantity: str, processes: list[tuple[float, ...]]) -> Row:
+    """A row whose processes measured one quantity; without values it was unresolvable."""
+    results = []
+    for at, values in enumerate(processes):
+        status = Status.MEASURED if values else Status.UNRESOLVABLE
+        reason = "" if values else "a step is too short"
+        one = Measurement(quantity, "s", "p", "m", values=values, status=status, reason=reason)
+        results.append(replace(result_of("slow", 1.0), process=at, measurements=(one,)))
+    [row] = rows([CaseRun("run", tuple(results))], [])
+    return row
+
+
+@pytest.mark.parametrize("hidden", [0, 2])
+def test_a_time_that_one_process_could_not_resolve_is_no_number(hidden: int) -> None:
+    processes: list[tuple[float, ...]] = [(1.0,), (1.0,), (1.0,)]
+    processes[hidden] = ()
+    one = as_json(with_values("time", processes))
+    assert one["time_s"]["median"] is None
+    assert (one["time_s"]["status"], one["time_s"]["reason"]) == (
+        "unresolvable",
+        "a step is too short",
+    )
+    assert one["ceilings"] == []
+
+
+def test_a_sample_of_0_takes_no_interval_from_the_processes() -> None:
+    one = as_json(with_values("peak_memory", [(0.0, 4096.0, 4096.0), (4096.0,)]))
+    assert one["peak_bytes"]["median"] == pytest.approx(4096.0)
+    assert one["peak_bytes"]["ci_low"] == pytest.approx(4096.0)
+
+
+def test_a_time_of_0_has_neither_interval_nor_effect() -> None:
+    one = as_json(with_values("time", [(0.0,), (1.0,)]))
+    assert (one["time_s"]["ci_low"], one["smallest_effect"]) == (None, None)
+
+
+def test_energy_that_one_process_could_not_read_is_that_of_the_others() -> None:
+    slow = repeated("slow", 4.0, 4.0)
+    read = Measurement("energy", "J", "package", "rapl", values=(6.0,))
+    second = replace(slow.results[1], measurements=(*slow.results[1].measurements[:2], read))
+    [row] = rows([CaseRun("run", (slow.results[0], second))], [])
+    one = as_json(row)["energy"]
+    assert (one["median"], one["status"], one["reason"]) == (3.0, "measured", "")
+
+
+def test_the_share_of_the_ceiling_is_that_of_all_processes() -> None:
+    one = as_json(rows([repeated("slow", 4.0, 2.0, 2.0, 2.0, 2.0)], [])[0])
+    assert one["ceiling"]["rate"] == pytest.approx(one["rates"]["memory_byte_per_s"])
+    assert 0.25 < one["ceiling"]["share"] < 0.5

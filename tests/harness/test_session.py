@@ -21,14 +21,16 @@ from harness.repetition import PILOT
 
 
 class Silent:
-    """Hears of everything and remembers which cases were started."""
+    """Hears of everything and remembers which cases were started, and the warnings."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.warnings: list[str] = []
 
     def started(self, run: store.Run, plan: Plan) -> None: ...
 
-    def warn(self, message: str) -> None: ...
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
     def case_started(self, planned: PlannedCase, process: int) -> None:
         self.ran.append(planned.case.variant)
@@ -108,6 +110,13 @@ def test_cases_after_the_budget_are_skipped_with_the_reason(
     settings = session.Settings(budget_s=1e-9)
     outcome = session.run_plan(planned, settings, tmp_path, observer=Silent())
     assert {result.reason for result in results_of(outcome)} == {session.OVER_BUDGET}
+
+
+def test_measuring_the_ceilings_does_not_use_up_the_budget(tmp_path: Path, fakes: Registry) -> None:
+    # Less than it takes to start the process that measures them.
+    settings = session.Settings(budget_s=0.1)
+    outcome = session.run_plan(small_plan(fakes, "exact"), settings, tmp_path, observer=Silent())
+    assert [result.outcome for result in results_of(outcome)] == [Outcome.OK]
 
 
 def test_threads_reach_the_worker(tmp_path: Path, fakes: Registry) -> None:
@@ -231,6 +240,23 @@ def test_an_interrupted_repetition_goes_on_with_the_next_process(
     assert [result.process for result in outcome.cases[0].results] == [0, 1, 2, 3]
 
 
+def test_a_result_that_was_damaged_is_measured_again_and_no_other(
+    tmp_path: Path, fakes: Registry
+) -> None:
+    planned = plan(fakes, Selection(variants=("exact",), size="small", processes=3))
+    with pytest.raises(KeyboardInterrupt):
+        session.run_plan(planned, session.Settings(), tmp_path, observer=DiesAfter(3))
+    first, *others = sorted(tmp_path.glob("*/*-[0-9].json"))
+    kept = [path.read_bytes() for path in others]
+    first.write_text("{")
+    observer = DiesAfter(5)
+    outcome = session.run_plan(planned, session.Settings(), tmp_path, observer=observer)
+    assert observer.ran == ["exact"]
+    assert [path.read_bytes() for path in others] == kept
+    assert [result.process for result in outcome.cases[0].results] == [0, 1, 2]
+    assert outcome.cases[0].result.quality is not None
+
+
 def test_results_carry_the_ceilings_of_their_device_and_canaries(
     tmp_path: Path, fakes: Registry
 ) -> None:
@@ -241,6 +267,35 @@ def test_results_carry_the_ceilings_of_their_device_and_canaries(
     assert "float64" in {ceiling.level for ceiling in result.ceilings}
     phases = [one.phase for one in result.measurements if one.quantity == "canary"]
     assert phases == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("return Path('/no/such/folder')", "no file can be written and read in /no/such/folder"),
+        ("raise AssayError('no such input')", "no such input"),
+    ],
+)
+def test_a_disk_that_cannot_be_read_costs_its_ceiling_and_says_so(
+    tmp_path: Path, fakes: Registry, monkeypatch: pytest.MonkeyPatch, body: str, why: str
+) -> None:
+    name = f"reads_disk_{len(why)}"
+    (tmp_path / f"{name}.py").write_text(
+        "from pathlib import Path\n"
+        "from harness.errors import AssayError\n"
+        "from harness.testing.fakes import FakeWorkload\n"
+        "class Reads(FakeWorkload):\n"
+        "    def disk_folder(self, params):\n"
+        f"        {body}\n"
+        "WORKLOAD = Reads()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    planned = small_plan(replace(fakes, workloads={"fake": f"{name}:WORKLOAD"}), "exact")
+    observer = Silent()
+    outcome = session.run_plan(planned, session.Settings(), tmp_path / "r", observer=observer)
+    assert [result.outcome for result in results_of(outcome)] == [Outcome.OK]
+    assert observer.warnings == [f"no ceiling of the disk: {why}"]
 
 
 def test_other_settings_are_another_environment(tmp_path: Path, fakes: Registry) -> None:

@@ -46,6 +46,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     for version in ("1", "2"):
         write_wheel(folder, "stone", version)
+    write_wheel(folder, "setuptools", "999")
     return folder
 
 
@@ -88,7 +89,8 @@ import sys
 from pathlib import Path
 from harness.side_environments import hold_environment
 from harness.side_projects import Project
-hold_environment(Project(Path(), (), ("stone",), "stone==1\\n"), None, Path(sys.argv[1]), print)
+project = Project(Path(), ("setuptools",), ("stone",), "stone==1\\n")
+hold_environment(project, None, Path(sys.argv[1]), print)
 """
 
 
@@ -100,12 +102,15 @@ def test_a_killed_environment_is_made_again_and_then_shared(cache: Path, tmp_pat
             time.sleep(0.01)
         os.killpg(maker.pid, signal.SIGKILL)
     said: list[str] = []
-    constrained = project(tmp_path / "one", "stone", constraints="stone==1\n")
+    build = ("setuptools",)
+    constrained = project(tmp_path / "one", "stone", constraints="stone==1\n", build=build)
     environment = made(constrained, None, cache, said)
     (half,) = cache.glob("environments/*/bin/python")
     assert environment.python == half
     assert stone(environment) == "1"
-    same = project(tmp_path / "other", "stone", constraints="stone==1\n")
+    # Not the one that came with the environment.
+    assert list(environment.python.parent.parent.glob("lib/*/site-packages/setuptools-999.*"))
+    same = project(tmp_path / "other", "stone", constraints="stone==1\n", build=build)
     assert made(same, None, cache, said) == environment
     assert [line.startswith("makes") for line in said].count(True) == 1
 

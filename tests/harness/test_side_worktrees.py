@@ -73,7 +73,7 @@ def test_a_shallow_clone_says_how_to_get_the_rest(checkout: Path, tmp_path: Path
         resolve_commit(tmp_path / "shallow", "HEAD~1")
 
 
-@pytest.mark.parametrize("revision", ["", "--all", "-h", "HEAD\0", "HEAD\n"])
+@pytest.mark.parametrize("revision", ["", "--all", "-h", "^HEAD", "HEAD\0", "HEAD\n"])
 def test_what_git_would_take_for_an_option_is_no_revision(checkout: Path, revision: str) -> None:
     with pytest.raises(AssayError, match="is no revision"):
         resolve_commit(checkout, revision)

@@ -125,6 +125,7 @@ def prepared(
         cache=options.get("cache", checkout.parent / "cache"),
         requirement=environment,
         extras=(),
+        packages=options.get("packages", ()),
         say=options.get("say", lambda line: None),
     )
 
@@ -261,12 +262,15 @@ def test_dependencies_are_installed_once_for_both_sides_and_kept_while_they_are_
             wheel.writestr(f"{info}/RECORD", "")
     (checkout / "constraints.txt").write_text("assay==98\n")
     commit(checkout, 3)
+    # An extra that a variant's package names is for the commits that have it.
+    with (checkout / "pyproject.toml").open("a") as project:
+        project.write("\n[project.optional-dependencies]\nfast = []\n")
     commit(checkout, 4)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     base, candidate = (
-        prepared(checkout, revision, slot, environment="assay>98")
+        prepared(checkout, revision, slot, environment="assay>98", packages=("fast",))
         for slot, revision in enumerate(["HEAD~1", "HEAD"])
     )
     assert base.python == candidate.python != Path(sys.executable)

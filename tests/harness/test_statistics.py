@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.statistics import median_interval, ratio_interval
+from harness.statistics import median_interval
 
 positive = st.floats(1e-9, 1e9, allow_nan=False)
 samples = st.lists(positive, min_size=1, max_size=40)
@@ -67,39 +67,3 @@ def test_the_median_interval_covers_the_true_median_at_least_as_often_as_it_says
         hits += interval.low <= 1.0 <= interval.high
     # Three standard errors of a share near 0.95 in 2,000 tries are 0.015.
     assert hits / 2000 >= 0.95 - 0.015
-
-
-def test_a_ratio_of_steady_samples_is_exact() -> None:
-    interval = ratio_interval([6.0] * 6, [2.0] * 6)
-    assert (interval.low, interval.estimate, interval.high) == (3.0, 3.0, 3.0)
-
-
-def test_a_ratio_covers_the_truth_about_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(7)
-    hits = 0
-    for _ in range(300):
-        interval = ratio_interval(
-            (2.0 * generator.lognormal(sigma=0.1, size=20)).tolist(),
-            generator.lognormal(sigma=0.1, size=20).tolist(),
-        )
-        assert interval.low is not None
-        assert interval.high is not None
-        hits += interval.low <= 2.0 <= interval.high
-    assert 0.90 <= hits / 300 <= 0.99
-
-
-def test_equal_samples_give_equal_ratio_intervals() -> None:
-    above, below = [3.0, 3.1, 2.9, 3.3, 3.0, 3.1], [1.0, 1.1, 0.9, 1.2, 1.0, 1.1]
-    assert ratio_interval(above, below) == ratio_interval(above, below)
-
-
-def test_a_ratio_of_fewer_than_six_samples_has_no_interval() -> None:
-    assert ratio_interval([3.0] * 5, [1.5] * 9).low is None
-
-
-@pytest.mark.parametrize(("above", "below"), [([], [1.0]), ([1.0], []), ([1.0], [0.0])])
-def test_a_ratio_without_positive_samples_is_refused(
-    above: list[float], below: list[float]
-) -> None:
-    with pytest.raises(ValueError, match="positive"):
-        ratio_interval(above, below)

@@ -11,7 +11,8 @@ from rich.console import Console
 from harness.case_run import CaseRun
 from harness.records import Case, Measurement, Outcome, Result, Status, Work
 from harness.rows import Row, rows
-from harness.tables import as_csv, as_markdown, print_rows
+from harness.statistics import Interval
+from harness.tables import as_csv, as_markdown, print_rows, spread
 
 CASE = Case("spmv", "1", "slow", "cpu", {"matrix": "road", "rows": 10})
 
@@ -108,3 +109,35 @@ def test_csv_has_unrounded_numbers_under_one_header() -> None:
     assert float(lines[0]["time_s.median"]) == 1 / 3
     assert lines[1]["time_s.median"] == ""
     assert lines[1]["reason"] == "no device"
+
+
+def test_an_interval_beyond_half_or_twice_the_estimate_only_says_so() -> None:
+    assert spread(Interval(1.0, 0.97, 1.04, 0.95)) == " -3.0/+4.0%"
+    assert spread(Interval(1.0, 0.5, 2.0, 0.95)) == " -50.0/+100.0%"
+    assert spread(Interval(1.0, 0.002, 444.0, 0.95)) == " ±>100%"
+
+
+def test_processes_far_apart_print_no_absurd_figures() -> None:
+    apart = [replace(result_of("slow", 10.0**at), process=at) for at in range(2)]
+    [row] = rows([CaseRun("run", tuple(apart))], [])
+    text = printed([row])
+    assert "3.16 s ±>100%" in text
+    assert ">100%" in text
+    assert "000" not in text
+
+
+def test_a_large_slowdown_keeps_its_digits() -> None:
+    found = rows_of([result_of("slow", 1e-6), result_of("fast", 1e-3)], [("spmv", "slow")])
+    assert "0.001x [0.001, 0.001]" in printed(found)
+
+
+def test_the_table_says_why_a_time_is_no_number() -> None:
+    why = Measurement(
+        "time", "s", "p", "clock", status=Status.UNRESOLVABLE, reason="a step is too short"
+    )
+    text = printed(rows_of([replace(result_of("slow", 1.0), measurements=(why,))], []))
+    assert "time unresolvable: a step is too short" in text
+
+
+def test_csv_holds_no_list_of_objects() -> None:
+    assert "ceilings" not in as_csv(rows_of([result_of("a", 1.0)], []))
