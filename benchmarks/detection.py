@@ -44,7 +44,7 @@ from benchmarks.detection_series import (
 from harness.detect import FALSE_ALARMS
 
 ROOT = Path(__file__).resolve().parent.parent
-SEED = 2027  # of the reported figures; nothing was tuned on it
+SEED = 2028  # of the reported figures; nothing was tuned on it
 LEAST_CHANGES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
 TARGETS = (1.0, 2.0, 5.0, 10.0)  # false alarms per 1,000 points
 REAL_SIZES = (0.05, 0.10)

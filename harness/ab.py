@@ -25,7 +25,7 @@ from harness.records import Case, Facts, Outcome, Result, Status, Work
 from harness.registry import resolve
 from harness.session import Settings
 from harness.sides import Side
-from harness.task import Task
+from harness.task import NOT_REGISTERED, Task
 from harness.verdict import ALPHA, MAX_ROUNDS, THRESHOLD, Judgement, Verdict, judge, looks
 
 NO_ROUND = "the budget was used up before a whole round; raise --budget"
@@ -122,7 +122,6 @@ def run_ab(
     Raises:
         AssayError: the folder cannot be written.
     """
-    started = time.monotonic()
     with ExitStack() as stack:
         runs: list[store.Run] = []
         for place in (0, 1):
@@ -143,6 +142,7 @@ def run_ab(
         observer.started([*found.values()])
         left = [planned for planned in plan.cases if not found[planned.case.key].final]
         bounds = session.device_ceilings(plan, left, settings, observer.phase, observer.warn)
+        started = time.monotonic()
         for number in range(rule.rounds):
             left = [planned for planned in plan.cases if not found[planned.case.key].final]
             draw = random.Random(f"{runs[0].header.id}/{number}")
@@ -260,6 +260,9 @@ def _why_not(
         return Outcome.SKIPPED, str(Outcome.SKIPPED), planned.skip
     for side, results in (("base", base), ("candidate", candidate)):
         for result in results:
+            if NOT_REGISTERED in result.flags:
+                missing = f"{side} does not have this case: {result.reason}"
+                return Outcome.SKIPPED, str(Outcome.SKIPPED), missing
             if result.outcome is not Outcome.OK:
                 return result.outcome, str(result.outcome), f"{side}: {result.reason}"
             if ceilings.IMPOSSIBLE in result.flags:

@@ -17,7 +17,7 @@ from harness.statistics import CONFIDENCE, Interval
 
 # Per 1,000 points. The promise is 1; a series that has once given a false alarm gives more of them
 # than the simulated limits allow for, and skewed noise does, so the limit is set below it.
-FALSE_ALARMS = 0.9
+FALSE_ALARMS = 0.75
 LEAST_POINTS = 12  # below it nothing is ever found: too little to know the scatter from
 _LEVEL_POINTS = 80  # nearest points that say what a level is
 _ORDER = 3

@@ -14,7 +14,11 @@ class AssayError(Exception):
     """
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> AssayError:
+class UnknownNameError(AssayError):
+    """A name that is not among the known ones."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a `name` not among the `known` ones, with the nearest of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
@@ -24,4 +28,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> AssayError:
         hint = f"known: {', '.join(names)}"
     else:
         hint = "none is registered"
-    return AssayError(f"unknown {kind} {name!r}; {hint}")
+    return UnknownNameError(f"unknown {kind} {name!r}; {hint}")

@@ -32,7 +32,7 @@ SAMPLING_S = {"ci": 0.75, "small": 2.5, "medium": 10.0, "paper": 60.0}
 """Seconds that one process spends on the samples of one quantity: about half of what it takes to
 start at ci size, since another process tells more than further samples do."""
 
-CASE_S = {"ci": 15.0, "small": 120.0, "medium": 900.0, "paper": 4 * 3600.0}
+CASE_S = {"ci": 10.0, "small": 120.0, "medium": 900.0, "paper": 4 * 3600.0}
 """Wall time after which an imprecise case gets no further process, where no budget is given."""
 
 MAX_PROCESSES = 30

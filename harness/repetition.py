@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp, expm1, inf, sinh, sqrt
+from math import ceil, exp, inf, sinh, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ _TRIMMED = 0.1  # the share of processes left out at each end
 _KEPT = 0.75  # of the permitted misses; the rest pays for stopping at will: docs/decisions/0005
 _MOST_SAMPLES = 1000  # a process; where the pilot sees no difference between processes
 _MOST_PROCESSES = 10_000
+_LARGEST_EXPONENT = 700.0
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def process_interval(groups: Sequence[Sequence[float]], confidence: float = CONF
     if centre.freedom == 0:
         return Interval(exp(centre.mean), None, None, 0.0)
     reach = student(_stated(confidence), centre.freedom) * centre.error
-    estimate, low, high = exp(centre.mean), exp(centre.mean - reach), exp(centre.mean + reach)
+    estimate, low, high = _exp(centre.mean), _exp(centre.mean - reach), _exp(centre.mean + reach)
     return Interval(estimate, low, high, confidence)
 
 
@@ -185,7 +186,7 @@ def smallest_detectable_effect(
         return None
     freedom = _kept(count) - 1
     reach = student(confidence, freedom) + student(2 * power - 1, freedom)
-    return expm1(reach * _deviation(groups) * sqrt(2 / count))
+    return _exp(reach * _deviation(groups) * sqrt(2 / count)) - 1
 
 
 def log_medians(groups: Sequence[Sequence[float]]) -> Floats:
@@ -242,3 +243,8 @@ def _checked(groups: Sequence[Sequence[float]]) -> list[Floats]:
     if not all(a.size and (a > 0).all() and (a < inf).all() for a in arrays):
         raise ValueError("every process needs samples, all of them positive and finite")
     return arrays
+
+
+def _exp(logarithm: float) -> float:
+    """Return e to that power, or the largest that is a number: beyond, nothing is known anyway."""
+    return exp(min(logarithm, _LARGEST_EXPONENT))

@@ -9,6 +9,10 @@ import msgspec
 from harness.measure import Sampling
 from harness.records import Case, Facts, Result, Variant
 
+NOT_REGISTERED = "not_registered"
+"""Flag of a failed result: this worker's commit has no such workload, variant, backend or
+parameter."""
+
 PROTOCOL = 1
 """Of tasks and answers. Raised when an older worker or parent would misread; a new field that has a
 default does not: `assay ab` lets workers of other commits measure."""

@@ -129,6 +129,8 @@ def _ratio(interval: Interval | None) -> str:
     change = f"{interval.estimate - 1:+.1%}"
     if interval.low is None or interval.high is None:
         return change
+    if not interval.estimate / 2 <= interval.low <= interval.high <= interval.estimate * 2:
+        return f"{change} [±>100%]"
     return f"{change} [{interval.low - 1:+.1%}, {interval.high - 1:+.1%}]"
 
 

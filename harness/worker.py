@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from harness import limits, measure, protocols
-from harness.errors import AssayError, unknown
+from harness.errors import AssayError, UnknownNameError, unknown
 from harness.meters.host_memory import HostMemory, release_memory, resident_bytes
 from harness.protocols import Backend, Device, Meter, Workload
 from harness.records import Measurement, Outcome, Result, Status, Variant, Verification, Work
@@ -26,6 +26,7 @@ from harness.registry import installed, resolve
 from harness.runtime import runtime_environment
 from harness.task import (
     BAD_INPUT,
+    NOT_REGISTERED,
     PROTOCOL,
     Message,
     Task,
@@ -74,13 +75,14 @@ def run_case(task: Task, enter: Callable[[str], None]) -> Result:
     except BaseException as error:
         # Only what a workload refuses to prepare is input; a device that does not open is no input.
         bad_input = isinstance(error, AssayError) and progress.phase == "prepare"
+        not_registered = isinstance(error, UnknownNameError) and progress.phase == "look up"
         return Result(
             case=task.case,
             process=task.process,
             outcome=Outcome.OUT_OF_MEMORY if _is_out_of_memory(error) else Outcome.FAILED,
             reason=str(error) if isinstance(error, AssayError) else _one_line(error),
             phase=progress.phase,
-            flags=(BAD_INPUT,) if bad_input else (),
+            flags=(BAD_INPUT,) * bad_input + (NOT_REGISTERED,) * not_registered,
             spans=progress.spans,
             environment={**task.environment, "runtime": runtime_environment()},
             traceback=_tail(error),
@@ -144,12 +146,13 @@ def _measured(task: Task, progress: _Progress) -> Result:
     with progress("limits"):
         limits.no_core_dumps()
         limits.prefer_as_oom_victim()
-    with progress("import"):
+    with progress("look up"):
         workload, backend, variant = _plugins(task)
+    with progress("import"):
+        resolve(variant.run)
         # Another commit's workload may be of another version than the parent asked for.
         case = replace(case, version=workload.version)
         device: Device = backend.open(case.device_index)
-        resolve(variant.run)
     if task.memory_limit_bytes is not None:
         # After the imports: a library that cannot be mapped is an ImportError, not a MemoryError.
         limits.limit_memory(task.memory_limit_bytes)

@@ -74,7 +74,7 @@ def ab_command(base: str, candidate: str | None, **flags: Any) -> int:
     planned = _shorter(plan(installed(), selection_of({**options, "budget": None})))
     warn([*planned.broken, *preflight.look()])
     root = (flags["results"] or settings_file.results) / FOLDER
-    with progress_of(planned) as progress:
+    with progress_of(planned, rule.rounds, settings.budget_s) as progress:
         pair = _prepared((base, candidate), specs, flags["extras"], _packages(planned), progress)
         with closing(_Held(pair)):
             found = ab.run_ab(planned, pair, settings, rule, root, observer=progress)

@@ -392,3 +392,11 @@ def test_work_too_short_to_time_is_unresolvable_and_no_time_at_all_is_no_number(
     zero = compared(planned, rounds(planned, *[0.0] * 9), rounds(planned, *[1.0] * 9), Rule())
     assert (zero.verdict, zero.judgement) == ("undecided", None)
     assert headline(zero.base) is None
+
+
+def test_a_case_that_one_side_does_not_have_is_skipped(planned: PlannedCase) -> None:
+    base = rounds(planned, 1.0, outcome=Outcome.FAILED, flags=("not_registered",), reason="unknown")
+    said = compared(planned, base, rounds(planned, 1.0), Rule())
+    assert said.outcome is Outcome.SKIPPED
+    assert said.reason == "base does not have this case: unknown"
+    assert said.final

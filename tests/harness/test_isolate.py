@@ -10,6 +10,7 @@ import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from harness.errors import AssayError
 from harness.isolate import LOG_TAIL_BYTES, run_isolated
 from harness.measure import Sampling
 from harness.records import Case, Outcome, Params, Result, Status
-from harness.task import PROTOCOL, Task
+from harness.task import NOT_REGISTERED, PROTOCOL, Task
 from harness.testing import FAKE_WORKLOAD
 
 QUICK = Sampling(min_samples=3, max_samples=3, budget_s=0.1, warm_up_s=0.0)
@@ -60,7 +61,7 @@ def test_a_good_case_comes_back_with_everything_it_measured() -> None:
     assert result.environment["machine"] == "here"
     assert {"runtime", "device"} <= set(result.environment)
     assert phases == [
-        *("limits", "import", "canary", "prepare", "first call", "verify"),
+        *("limits", "look up", "import", "canary", "prepare", "first call", "verify"),
         *("time", "peak_memory", "energy", "quality", "canary"),
     ]
     assert result.duration_s > 0
@@ -308,6 +309,18 @@ def test_an_interpreter_that_cannot_start_is_named(tmp_path: Path, name: str) ->
     with pytest.raises(AssayError, match=f"{name} cannot be started .*; name a Python interpreter"):
         run_isolated(task_of("exact"), timeout_s=9.0, env={}, python=tmp_path / name)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"workload": "nowhere"}, {"variant": "nothing"}, {"params": {"n0pe": 1}}]
+)
+def test_names_that_a_worker_does_not_know_are_told_from_failures(change: dict[str, Any]) -> None:
+    case = replace(Case("msrep", "1", "scipy", "cpu", {}), **change)
+    task = Task(case=case, sampling=Sampling(min_samples=1, max_samples=1))
+    result = run_isolated(task, timeout_s=60.0, env={})
+    assert result.outcome is Outcome.FAILED
+    assert result.flags == (NOT_REGISTERED,)
+    assert result.reason.startswith("unknown ")
 
 
 def test_a_device_that_does_not_open_is_no_bad_input(nasty: Callable[[str], Result]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 
 import numpy as np
 import pytest
@@ -273,3 +273,11 @@ def test_the_smallest_detectable_effect_is_detected_four_times_in_five() -> None
         low = ratio_of_groups(base, shifted).low
         found += low is not None and log(low) > 0
     assert found / tries == pytest.approx(0.8, abs=0.07)
+
+
+def test_processes_that_differ_beyond_all_numbers_still_have_an_interval() -> None:
+    interval = process_interval([[1e-150], [1e150], [1.0]])
+    assert interval.low is not None
+    assert interval.high is not None
+    assert 0.0 <= interval.low < 1.0 < interval.high < inf
+    assert (smallest_detectable_effect([[1e-150], [1e150], [1.0]]) or 0.0) > 1.0
