@@ -58,7 +58,7 @@ def torchfree(session: nox.Session) -> None:
     install(session, ".")
     absent = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)"
     session.run("python", "-c", absent)
-    session.run("assay", "run", "--results", f"{session.create_tmp()}/results")
+    session.run("assay", "run", "--processes", "1", "--results", f"{session.create_tmp()}/results")
 
 
 @nox.session
