@@ -20,6 +20,9 @@ from harness.units import parse_share
 from harness.verdict import THRESHOLD, Verdict
 from harness.verdict_rows import VerdictRow, as_json, headline, verdict_sheets
 
+DRIFT = 0.03
+"""Of the canary: more than its own spread from process to process on an idle machine, 1 %."""
+
 _COMMIT = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -84,7 +87,7 @@ def compare(
     for name, side, keys in zip((base, candidate), chosen, paired, strict=True):
         if alone := {one.case.key for one in side} - keys:
             warn([f"left out: {len(alone)} cases that only {name} has"])
-    rows = [_row(pair) for pair in found]
+    rows = [row_of(pair) for pair in found]
     if style == "json":
         click.echo(json.dumps([as_json(row) for row in rows], indent=2))
     elif style == "markdown":
@@ -145,11 +148,15 @@ def _ok_or_raise(name: str, cases: list[CaseRun], problems: tuple[str, ...]) -> 
     return cases
 
 
-def _row(pair: Pair) -> VerdictRow:
+def row_of(pair: Pair) -> VerdictRow:
+    """Return the pair as it is shown."""
     work = pair.base.result.work
     note = pair.reason
     if not note and pair.verdict == Verdict.UNDECIDED:
         note = "undecided: more processes, or `assay ab`"
+    if pair.drift is not None and abs(pair.drift - 1) > DRIFT:
+        moved = f"the machine's canary took {pair.drift - 1:+.1%}; --normalise divides by it"
+        note = f"{note}; {moved}" if note else moved
     return VerdictRow(
         case=pair.case,
         item=work.item if work is not None else "item",

@@ -13,6 +13,7 @@ import pytest
 
 from harness import store
 from harness.case_run import CaseRun
+from harness.commands.compare import row_of
 from harness.comparison import KEYS, pairs
 from harness.records import Case, Measurement, Outcome, Result, Status, Work
 
@@ -141,6 +142,13 @@ def test_a_slower_machine_cancels_where_times_are_normalised_by_the_canary() -> 
     assert plain.drift == pytest.approx(1.2)
     assert plain.verdict == "regression"
     assert normal.verdict == "unchanged"
+
+
+def test_the_table_says_where_the_machine_itself_was_slower() -> None:
+    [pair] = pairs([BASE], [case_run(*SLOWER, canary_s=0.0012)])
+    assert "the machine's canary took +20.0%" in row_of(pair).note
+    [pair] = pairs([BASE], [case_run(*SLOWER, canary_s=0.00101)])
+    assert "canary" not in row_of(pair).note
 
 
 def test_many_equal_series_give_few_false_discoveries() -> None:
