@@ -167,6 +167,16 @@ def test_equal_commits_are_measured_and_not_called_different(ab: Ab, tmp_path: P
     assert len(stored) == 16
 
 
+def test_two_environments_of_one_commit_are_compared(ab: Ab) -> None:
+    done = ab(
+        "slow", "--environment", str(Path(sys.prefix) / "bin/python"), "--rounds", "8", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["base"]["commit"] == said["candidate"]["commit"]
+    assert said["cases"][0]["rounds"] == 8
+
+
 def test_numbers_of_different_versions_of_a_workload_are_not_compared(ab: Ab) -> None:
     done = ab("other", "quick")
     assert done.returncode == 1

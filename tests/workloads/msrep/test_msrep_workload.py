@@ -220,7 +220,7 @@ def test_a_file_is_described_by_shape_and_digest(tmp_path: Path, packed: bool) -
 
 def test_spans_and_counters_say_what_preparing_cost() -> None:
     state = prepared("pcsr", params(partitions=4))
-    assert set(WORKLOAD.spans(state)) == {"load", "convert", "partition"}
+    assert set(WORKLOAD.spans(state)) == {"load", "compile", "convert", "partition"}
     assert WORKLOAD.counters(state)["partitions"] == 4
     baseline = prepared("scipy", params())
     assert set(WORKLOAD.spans(baseline)) == {"load"}
