@@ -135,7 +135,8 @@ def test_partitions_are_counted_and_their_preparation_timed(name: str) -> None:
     assert product.counters["smallest_partition_nnz"] == matrix.nnz // 7
     assert product.counters["shared_lines"] >= 1
     assert set(product.spans) == {"compile", "convert", "partition"}
-    assert min(product.spans.values()) > 0
+    assert min(product.spans["convert"], product.spans["partition"]) > 0
+    assert product.spans["compile"] >= 0  # none where numba has the kernels in its cache
     default = prepared(name, matrix, np.ones(3000))
     assert default.counters["partitions"] == numba.get_num_threads()
 
