@@ -131,7 +131,7 @@ def test_what_pip_cannot_install_is_one_line_with_the_command(cache: Path, tmp_p
         AssayError, match="No matching distribution found for stone==3; try `"
     ) as one:
         made(project(tmp_path, "stone==3"), None, cache, [])
-    assert "-m pip install stone==3" in str(one.value)
+    assert "-m pip install --upgrade stone==3" in str(one.value)
     assert "\n" not in str(one.value)
 
 
