@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import ceilings, session, store
+from harness.case_run import samples_of
 from harness.comparison import differences
 from harness.environment import with_settings
 from harness.fingerprint import of_run
@@ -202,7 +203,9 @@ def compared(
     whole = {one.process for one in base} & {one.process for one in candidate}
     base, candidate = ([one for one in side if one.process in whole] for side in (base, candidate))
     outcome, verdict, reason = _why_not(planned, base, candidate)
-    groups = [tuple(map(_times, results)) for results in (base, candidate)]
+    groups = [
+        tuple(tuple(samples_of(one, "time")) for one in results) for results in (base, candidate)
+    ]
     work = next((result.work for result in base if result.work is not None), Work())
     said = Compared(
         planned.case,
@@ -280,12 +283,6 @@ def _why_not(
             unlike = differences(one, other)["inputs"]
             return ok, "unlike", f"the sides measured different inputs: {unlike}"
     return ok, undecided, ""
-
-
-def _times(result: Result) -> tuple[float, ...]:
-    time = result.measurement("time")
-    items = result.work.items if result.work is not None else 1.0
-    return tuple(value / items for value in time.values) if time is not None else ()
 
 
 def _open(

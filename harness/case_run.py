@@ -60,11 +60,9 @@ class CaseRun:
         if speaks is not None and speaks.status is Status.UNRESOLVABLE:
             return groups
         for result in self.results:
-            measured = result.measurement(quantity)
-            if result.outcome is not Outcome.OK or measured is None or not measured.values:
-                continue
-            items = result.work.items if per_item and result.work is not None else 1.0
-            groups.append([value / items for value in measured.values])
+            samples = samples_of(result, quantity, per_item=per_item)
+            if result.outcome is Outcome.OK and samples:
+                groups.append(samples)
         return groups
 
     def canary(self) -> tuple[str, float] | None:
@@ -91,6 +89,15 @@ class CaseRun:
             time = result.measurement("time")
             found |= dict.fromkeys([*result.flags, *(time.flags if time is not None else ())])
         return list(found)
+
+
+def samples_of(result: Result, quantity: str, *, per_item: bool = True) -> list[float]:
+    """Return one process's samples of a quantity, each over a step's items where that is asked."""
+    measured = result.measurement(quantity)
+    if measured is None:
+        return []
+    items = result.work.items if per_item and result.work is not None else 1.0
+    return [value / items for value in measured.values]
 
 
 def case_runs(stored: Iterable[tuple[str, Result]]) -> list[CaseRun]:

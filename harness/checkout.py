@@ -56,21 +56,34 @@ class _GitError(Exception):
     """One line: why git did not answer, and the fix."""
 
 
-def _git(directory: Path, *arguments: str) -> str:
+def run_git(
+    directory: Path, *arguments: str, timeout_s: float, close_fds: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a folder, without hooks, prompts or the caller's GIT_*, whatever it says.
+
+    Raises:
+        OSError: git is missing or does not start.
+        subprocess.TimeoutExpired: it did not end in `timeout_s`.
+    """
     # Variables of a calling git (in a hook) would name another checkout; optional locks would
     # disturb the user's own git; a file-system monitor and hooks would run the checkout's programs.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environ |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     settings = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    return subprocess.run(
+        ["git", "-C", str(directory), *settings, *arguments],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout_s,
+        check=False,
+        close_fds=close_fds,
+    )
+
+
+def _git(directory: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), *settings, *arguments],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        done = run_git(directory, *arguments, timeout_s=_TIMEOUT_S)
     except FileNotFoundError:
         raise _GitError("git is not installed; install it to record commits") from None
     except (OSError, subprocess.TimeoutExpired) as error:

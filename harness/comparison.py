@@ -13,6 +13,7 @@ from typing import Any
 from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
 from harness.discovery import adjusted_p_values
+from harness.environment import MEASURING_PACKAGES
 from harness.records import Case, Outcome, Result, Status
 from harness.statistics import Interval
 from harness.verdict import THRESHOLD, Verdict, p_value_of_groups, ratio_of_groups, verdict_of
@@ -26,7 +27,6 @@ KEYS = (
 """What a pair must share; each may be allowed to differ."""
 
 _DEVICE = ("name", "driver", "cuda_driver", "compute_capability", "partitioned", "power_limit_w")
-_PACKAGES = ("torch", "numba", "numpy", "scipy", "h5py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _facts(result: Result) -> Iterator[tuple[str, Any]]:
     yield "kernel", environment.get("kernel")
     yield "hypervisor", environment.get("hypervisor")
     yield "python", environment.get("python")
-    yield "packages", {name: packages.get(name) for name in _PACKAGES}
+    yield "packages", {name: packages.get(name) for name in MEASURING_PACKAGES}
     yield "settings", dict(_mapping(environment.get("settings")))
     yield "device", {key: device.get(key) for key in _DEVICE}
 

@@ -20,6 +20,9 @@ from harness.runtime import runtime_environment
 
 __all__ = ["environment_name", "host_environment", "runtime_environment", "source_digest"]
 
+MEASURING_PACKAGES = ("torch", "numba", "numpy", "scipy", "h5py")
+"""What can run inside a worker, so that another version may give other numbers."""
+
 OWN_MODULES = ("harness", "backends", "workloads")
 """The packages whose sources decide what is measured, where no third party adds to them."""
 
@@ -59,7 +62,7 @@ def host_environment(
         "kernel": host.kernel(root),
         "hypervisor": cpu.hypervisor,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in (*_MEASURING_PACKAGES, *_OTHER_PACKAGES)},
+        "packages": {name: _version(name) for name in (*MEASURING_PACKAGES, *_OTHER_PACKAGES)},
         "commit": checkout.commit,
         "commit_reason": checkout.reason,
         "commit_time": checkout.time_s,
@@ -123,8 +126,6 @@ def source_digest(modules: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-# What can run inside a worker, so that another version may give other numbers.
-_MEASURING_PACKAGES = ("torch", "numba", "numpy", "scipy", "h5py")
 # Recorded without being part of what makes numbers comparable: asv only publishes them, and a new
 # version of Assay is told by the commit and the digest of its sources.
 _OTHER_PACKAGES = ("asv", "assay")
@@ -180,7 +181,7 @@ def _identity(facts: Mapping[str, Any]) -> str:
             [cpu[key] for key in ("architecture", "model", "features", "logical_cpus", "governor")],
             None if memory is None else round(memory / _MEMORY_STEP_BYTES),
             [facts[key] for key in ("kernel", "hypervisor", "python")],
-            [facts["packages"][name] for name in _MEASURING_PACKAGES],
+            [facts["packages"][name] for name in MEASURING_PACKAGES],
         ],
         sort_keys=True,
     )

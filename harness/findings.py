@@ -12,6 +12,7 @@ from harness.history import Series
 from harness.printable import printable
 from harness.statistics import Interval
 from harness.tables import Sheet, split_params
+from harness.verdict_rows import change_text
 
 _HASH_DIGITS = 8
 
@@ -178,7 +179,7 @@ def _sheet(found: Sequence[Finding]) -> Sheet:
             *(str(one.series.case.params.get(name, "")) for name in varying),
             f"{one.before[:_HASH_DIGITS]}..{one.commit[:_HASH_DIGITS]}",
             f"{one.kind}: {one.verdict}" if one.verdict else one.kind,
-            _change(one.ratio),
+            change_text(one.ratio),
             units.format_si(one.series.points[-1].interval.estimate, one.series.unit),
             one.note,
         ]
@@ -192,12 +193,3 @@ def _sheet(found: Sequence[Finding]) -> Sheet:
         cells=[[printable(cell) for cell in line] for line in lines],
         notes=(),
     )
-
-
-def _change(ratio: Interval | None) -> str:
-    if ratio is None:
-        return ""
-    change = f"{ratio.estimate - 1:+.1%}"
-    if ratio.low is None or ratio.high is None:
-        return change
-    return f"{change} [{ratio.low - 1:+.1%}, {ratio.high - 1:+.1%}]"

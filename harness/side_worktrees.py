@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness import side_cache
+from harness.checkout import run_git
 from harness.errors import AssayError
 
 
@@ -141,19 +142,9 @@ def git(folder: Path, *arguments: str) -> str:
     Raises:
         AssayError: git is missing, does not end, or fails.
     """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    settings = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *settings, *arguments],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-            close_fds=False,  # see `side_cache.hold`
-        )
+        # Open descriptors: see `side_cache.hold`.
+        done = run_git(folder, *arguments, timeout_s=_TIMEOUT_S, close_fds=False)
     except FileNotFoundError:
         raise AssayError("git is not installed; install it to compare commits") from None
     except subprocess.TimeoutExpired:

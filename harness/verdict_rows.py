@@ -90,7 +90,7 @@ def _sheet(rows: Sequence[VerdictRow], names: tuple[str, str]) -> Sheet:
             *(str(row.case.params.get(name, "")) for name in varying),
             _time(row.base),
             _time(row.candidate),
-            _ratio(row.ratio),
+            change_text(row.ratio),
             row.verdict,
             row.repetitions,
             "" if row.smallest_effect is None else f"{row.smallest_effect:.1%}",
@@ -122,16 +122,16 @@ def _time(interval: Interval | None) -> str:
     return f"{units.format_si(interval.estimate, 's')}{spread(interval)}"
 
 
-def _ratio(interval: Interval | None) -> str:
-    """The change in percent: -5 % is faster."""
+def change_text(interval: Interval | None) -> str:
+    """Return a ratio as the change in percent with its interval: -5 % is faster."""
     if interval is None:
         return ""
-    change = f"{interval.estimate - 1:+.1%}"
+    size = f"{interval.estimate - 1:+.1%}"
     if interval.low is None or interval.high is None:
-        return change
+        return size
     if not interval.estimate / 2 <= interval.low <= interval.high <= interval.estimate * 2:
-        return f"{change} [±>100%]"
-    return f"{change} [{interval.low - 1:+.1%}, {interval.high - 1:+.1%}]"
+        return f"{size} [±>100%]"
+    return f"{size} [{interval.low - 1:+.1%}, {interval.high - 1:+.1%}]"
 
 
 def _interval_json(interval: Interval | None) -> dict[str, float | None] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ def ab_command(base: str, candidate: str | None, **flags: Any) -> int:
     root = (flags["results"] or settings_file.results) / FOLDER
     with progress_of(planned, rule.rounds, settings.budget_s) as progress:
         pair = _prepared((base, candidate), specs, flags["extras"], _packages(planned), progress)
-        with closing(_Held(pair)):
+        with ExitStack() as held:
+            held.callback(sides.release, *pair)
             found = ab.run_ab(planned, pair, settings, rule, root, observer=progress)
     packages = [side.environment.get("packages") for side in pair]
     if packages[0] != packages[1] and specs[0] == specs[1]:
@@ -143,17 +144,6 @@ def _prepared(
     )
     sides.prune(cache)
     return base, candidate
-
-
-class _Held:
-    """Keeps the sides' folders from being pruned by others until it is closed."""
-
-    def __init__(self, pair: tuple[sides.Side, sides.Side]) -> None:
-        self._pair = pair
-
-    def close(self) -> None:
-        """Let them go."""
-        sides.release(*self._pair)
 
 
 def _row(compared: ab.Compared) -> VerdictRow:
