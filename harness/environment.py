@@ -23,6 +23,9 @@ __all__ = ["environment_name", "host_environment", "runtime_environment", "sourc
 MEASURING_PACKAGES = ("torch", "numba", "numpy", "scipy", "h5py")
 """What can run inside a worker, so that another version may give other numbers."""
 
+DEVICE_VERSIONS = ("driver", "cuda_driver", "cuda_torch", "cudnn", "device_firmware")
+"""What of a device's facts is software; the others (its name, its limits) are hardware."""
+
 OWN_MODULES = ("harness", "backends", "workloads")
 """The packages whose sources decide what is measured, where no third party adds to them."""
 
@@ -61,6 +64,7 @@ def host_environment(
         "memory_bytes": host.memory_bytes(root),
         "kernel": host.kernel(root),
         "hypervisor": cpu.hypervisor,
+        "firmware": host.firmware(root),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in (*MEASURING_PACKAGES, *_OTHER_PACKAGES)},
         "commit": checkout.commit,
@@ -83,8 +87,13 @@ def environment_name(environment: Mapping[str, Any]) -> str:
     python = ".".join(str(environment["python"]).split(".")[:2])
     packages = environment["packages"]
     named = [f"{name}{packages[name]}" for name in _NAMING_PACKAGES if packages.get(name)]
-    named += [_setting_name(*setting) for setting in environment.get("settings", {}).items()]
-    return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join([f"py{python}", *named]))
+    return with_setting_names([f"py{python}", *named], environment.get("settings", {}))
+
+
+def with_setting_names(words: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """Return the words and the settings other than the default as one name, fit for a file."""
+    named = [*words, *(_setting_name(*setting) for setting in settings.items())]
+    return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join(named))
 
 
 def with_settings(environment: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +189,7 @@ def _identity(facts: Mapping[str, Any]) -> str:
         [
             [cpu[key] for key in ("architecture", "model", "features", "logical_cpus", "governor")],
             None if memory is None else round(memory / _MEMORY_STEP_BYTES),
-            [facts[key] for key in ("kernel", "hypervisor", "python")],
+            [facts[key] for key in ("kernel", "hypervisor", "firmware", "python")],
             [facts["packages"][name] for name in MEASURING_PACKAGES],
         ],
         sort_keys=True,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness import units
@@ -15,6 +19,13 @@ from harness.tables import Sheet, split_params
 from harness.verdict_rows import change_text
 
 _HASH_DIGITS = 8
+_WORTH_A_POOL = 20_000
+"""Points; they take some four seconds, and a worker process half a second to start."""
+
+_CHUNK = 4  # series a worker is given at once
+
+Points = tuple[list[float], list[str]]
+"""The values of a series, and the environment of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,8 @@ class Finding:
         index: that commit's place in the series.
         ratio: level after over level before; of a drift, over its whole length.
         note: in words what the numbers do not say.
+        start: the place in the series of the last point that was as before.
+        known: that of the point that made it known, which for a step may be some after `index`.
     """
 
     series: Series
@@ -39,29 +52,42 @@ class Finding:
     index: int
     ratio: Interval | None
     note: str = ""
+    start: int = 0
+    known: int = 0
+
+    @property
+    def known_at(self) -> float:
+        """When what made it known was measured, Unix time in s."""
+        return self.series.points[self.known].measured_at
 
 
-def findings(series: Iterable[Series], *, false_alarms: float, min_change: float) -> list[Finding]:
+def findings(
+    series: Iterable[Series],
+    *,
+    false_alarms: float,
+    min_change: float,
+    processes: int | None = None,
+) -> list[Finding]:
     """Return what happened to each series, code before environment before spikes.
 
     Args:
         series: histories; those shorter than `LEAST_POINTS` points show nothing.
         false_alarms: steps per 1,000 points that may be reported where there are none.
         min_change: the smallest change of level, as a share, that is told.
+        processes: how many search at once, which changes nothing of what is found; None for one
+            a processor where there is much to search.
     """
-    return [
+    every = list(series)
+    search = partial(_detection, false_alarms=false_alarms, min_change=min_change)
+    if processes is None:
+        many = sum(len(one.points) for one in every) >= _WORTH_A_POOL
+        processes = len(os.sched_getaffinity(0)) if many else 1
+    found = (
         finding
-        for one in series
-        for finding in _of(
-            one,
-            detect(
-                [point.interval.estimate for point in one.points],
-                environments=[point.environment for point in one.points],
-                false_alarms=false_alarms,
-                min_change=min_change,
-            ),
-        )
-    ]
+        for one, detection in zip(every, _searched(search, every, processes), strict=True)
+        for finding in _of(one, detection)
+    )
+    return list(found)
 
 
 def too_short(series: Iterable[Series]) -> int:
@@ -99,6 +125,31 @@ def finding_sheets(found: Sequence[Finding]) -> list[Sheet]:
     ]
 
 
+def _searched(
+    search: Callable[[Points], Detection], every: Sequence[Series], processes: int
+) -> Iterable[Detection]:
+    points = (
+        (
+            [point.interval.estimate for point in one.points],
+            [point.environment for point in one.points],
+        )
+        for one in every
+    )
+    if processes < 2:
+        return [search(one) for one in points]
+    # Not forked: NumPy may have threads, which a copy of this process would lack.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        return list(pool.map(search, points, chunksize=_CHUNK))
+
+
+def _detection(points: Points, *, false_alarms: float, min_change: float) -> Detection:
+    values, environments = points
+    return detect(
+        values, environments=environments, false_alarms=false_alarms, min_change=min_change
+    )
+
+
 def _of(series: Series, detection: Detection) -> Iterator[Finding]:
     for step in detection.steps:
         yield _step(series, step)
@@ -116,6 +167,8 @@ def _of(series: Series, detection: Detection) -> Iterator[Finding]:
             index=spike.index,
             ratio=Interval(spike.ratio, None, None, 0.0),
             note="one point; the next is back",
+            start=max(spike.index - 1, 0),
+            known=min(spike.index + 1, len(series.points) - 1),
         )
 
 
@@ -128,6 +181,8 @@ def _step(series: Series, step: Step) -> Finding:
         commit=series.points[step.index].commit,
         index=step.index,
         ratio=step.ratio,
+        start=step.index - 1,
+        known=max(step.index, step.found_at - 1),
     )
 
 
@@ -144,6 +199,8 @@ def _drift(series: Series, drift: Drift) -> Finding:
         index=drift.last,
         ratio=Interval(estimate or 1.0, low, high, drift.ratio.confidence),
         note=f"{drift.ratio.estimate - 1:+.2%} a commit over {commits} commits",
+        start=drift.first,
+        known=drift.last,
     )
 
 
@@ -156,7 +213,9 @@ def _environment(series: Series, change: EnvironmentChange) -> Finding:
         commit=series.points[change.index].commit,
         index=change.index,
         ratio=change.ratio,
-        note=f"environment {change.before} became {change.after}; the code is not to blame",
+        note=f"environment, not code: {change.before} became {change.after}",
+        start=change.index - 1,
+        known=change.index,
     )
 
 

@@ -1,25 +1,38 @@
-"""Turns stored results into histories: one series a case and machine, one point a commit."""
+"""Turns stored results into histories: one series a case, machine and settings.
+
+A point is a commit in one environment, so that a new driver or torch is a point of its own, and
+what changes there is never taken for the commit's doing.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from statistics import median
 
-from harness.case_run import CaseRun
-from harness.ceilings import IMPOSSIBLE
-from harness.errors import AssayError
-from harness.records import Case, Outcome
-from harness.repetition import process_interval
-from harness.statistics import Interval
+import numpy as np
 
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+from harness.case_run import CaseRun
+from harness.errors import AssayError
+from harness.records import Case
+from harness.repetition import _kept, _stated, student
+from harness.sighting import BEYOND as BEYOND
+from harness.sighting import Identity, Position, Sighting, places_of, sightings_of
+from harness.sighting import unfit as unfit
+from harness.sighting import unplaced as unplaced
+from harness.statistics import CONFIDENCE, Interval
+
+_LARGEST_EXPONENT = 700.0  # beyond, e to that power is no number
+
+
+Placed = tuple[Position, Sighting]
+"""What was seen, and where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What was measured of a case at one commit.
+    """What was measured of a case at one commit in one environment.
 
     Attributes:
         commit: 40 hexadecimal digits.
@@ -27,6 +40,9 @@ class Point:
         interval: the headline, per item where that applies.
         environment: id of the machine's state and software.
         canary: name and time in s of the device's reference kernel; None where it was not run.
+        measured_at: when the newest of its results was started, Unix time in s.
+        runs: ids of the runs it was measured in, the oldest first.
+        processes: how many processes measured it.
     """
 
     commit: str
@@ -34,11 +50,17 @@ class Point:
     interval: Interval
     environment: str
     canary: tuple[str, float] | None = None
+    measured_at: float = 0.0
+    runs: tuple[str, ...] = ()
+    processes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The history of one quantity of one case on one machine, the oldest commit first."""
+    """The history of one quantity of one case on one machine, the oldest commit first.
+
+    `settings` is what `settings_of` tells of the results: other threads are another series.
+    """
 
     machine: str
     case: Case
@@ -46,31 +68,70 @@ class Series:
     unit: str
     item: str
     points: tuple[Point, ...]
+    settings: str = ""
 
 
 def histories(cases: Iterable[CaseRun], quantity: str = "time") -> list[Series]:
-    """Return a series for each case on each machine, in order of first appearance.
+    """Return a series for each case on each machine with each settings; order does not matter.
 
     Results of a dirty or unknown commit, of cases that did not end well, and of those beyond their
-    ceiling are left out. Runs of one commit in one environment are pooled; where a commit was
-    measured in several environments, the last counts.
+    ceiling are left out. Runs of one commit in one environment are pooled; each environment of a
+    commit is a point, in the order in which the machine was first in it.
 
     Args:
-        cases: stored cases of runs, in order of their start.
-        quantity: "time", "peak_memory" or "energy".
+        cases: stored cases of runs.
+        quantity: one of `QUANTITIES`.
     """
-    pooled: dict[tuple[str, str], dict[str, list[CaseRun]]] = {}
-    for one in cases:
-        environment = one.result.environment
-        commit = environment.get("commit")
-        if not (_fit(one) and isinstance(commit, str) and one.groups(quantity)):
-            continue
-        series = pooled.setdefault((str(environment.get("machine")), one.case.key), {})
-        runs = series.setdefault(commit, [])
-        if runs and runs[-1].result.environment.get("id") != environment.get("id"):
-            runs.clear()
-        runs.append(one)
-    return [_series(machine, commits, quantity) for (machine, _), commits in pooled.items()]
+    seen = sightings_of(cases)
+    places = places_of(seen)
+    groups: dict[Identity, list[Placed]] = {}
+    for one in seen:
+        if one.commit:
+            groups.setdefault(one.identity, []).append((places.of(one), one))
+    found = (series_of(groups[identity], quantity) for identity in sorted(groups))
+    return [series for series in found if series is not None]
+
+
+def series_of(group: Iterable[Placed], quantity: str) -> Series | None:
+    """Return the history of one case on one machine with one kind of settings.
+
+    Args:
+        group: what was seen of it, in any order, each with its position.
+        quantity: one of `QUANTITIES`.
+
+    Returns:
+        None where nothing was measured.
+    """
+    pooled: dict[Position, list[Sighting]] = {}
+    last: Sighting | None = None
+    for position, seen in sorted(group, key=_place_and_age):
+        if quantity in seen.amounts:
+            pooled.setdefault(position, []).append(seen)
+            last = seen if last is None or _age(seen) > _age(last) else last
+    if last is None:
+        return None
+    middles = [
+        [m for seen in own for m in seen.amounts[quantity].middles] for own in pooled.values()
+    ]
+    known = [min(own) > 0 for own in middles]
+    intervals = intervals_of(list(compress(middles, known)))
+    return Series(
+        machine=last.machine,
+        case=last.case,
+        quantity=quantity,
+        unit=last.amounts[quantity].unit,
+        item=last.amounts[quantity].item,
+        points=tuple(
+            map(
+                _point,
+                compress(pooled, known),
+                compress(pooled.values(), known),
+                compress(middles, known),
+                intervals,
+            )
+        ),
+        settings=last.settings,
+    )
 
 
 def normalised(series: Series) -> Series:
@@ -102,50 +163,67 @@ def normalised(series: Series) -> Series:
     )
 
 
-def _fit(one: CaseRun) -> bool:
-    environment = one.result.environment
-    commit, date = environment.get("commit"), environment.get("commit_time")
-    return (
-        one.outcome is Outcome.OK
-        and environment.get("dirty") is False
-        and isinstance(commit, str)
-        and _COMMIT.fullmatch(commit) is not None
-        and isinstance(date, int | float)
-        and IMPOSSIBLE not in one.flags()
-    )
+def intervals_of(groups: Sequence[Sequence[float]]) -> list[Interval]:
+    """Return `process_interval` of each group of medians, all of one size at once.
+
+    Args:
+        groups: the median of each process, positive; at least one a group.
+    """
+    found: dict[int, Interval] = {}
+    sizes: dict[int, list[int]] = {}
+    for place, group in enumerate(groups):
+        sizes.setdefault(len(group), []).append(place)
+    for count, places in sizes.items():
+        logs = np.sort(np.log([groups[place] for place in places]), axis=1)
+        kept = _kept(count)
+        cut = (count - kept) // 2
+        means = logs[:, cut : count - cut].mean(axis=1)
+        if kept == 1:
+            middles = np.exp(means).tolist()
+            found |= {
+                place: Interval(middle, None, None, 0.0)
+                for place, middle in zip(places, middles, strict=True)
+            }
+            continue
+        winsorised = np.clip(logs, logs[:, [cut]], logs[:, [count - 1 - cut]])
+        squares = winsorised.var(axis=1) * count
+        reach = student(_stated(CONFIDENCE), kept - 1) * np.sqrt(squares / (kept * (kept - 1)))
+        ends = np.exp(np.minimum([means, means - reach, means + reach], _LARGEST_EXPONENT))
+        found |= {
+            place: Interval(middle, low, high, CONFIDENCE)
+            for place, (middle, low, high) in zip(places, ends.T.tolist(), strict=True)
+        }
+    return [found[place] for place in range(len(groups))]
 
 
-def _series(machine: str, commits: dict[str, list[CaseRun]], quantity: str) -> Series:
-    points = [point for runs in commits.values() if (point := _point(runs, quantity)) is not None]
-    last = [runs[-1] for runs in commits.values()][-1]
-    measured, work = last.result.measurement(quantity), last.result.work
-    return Series(
-        machine=machine,
-        case=last.case,
-        quantity=quantity,
-        unit=measured.unit if measured is not None else "",
-        item=work.item if work is not None and quantity != "peak_memory" else "",
-        points=tuple(sorted(points, key=lambda point: point.commit_time)),
-    )
+def _place_and_age(placed: Placed) -> tuple[Position, float, str]:
+    return placed[0], placed[1].measured_at, placed[1].run
 
 
-def _point(runs: Sequence[CaseRun], quantity: str) -> Point | None:
-    middles = [
-        median(group)
-        for one in runs
-        for group in one.groups(quantity, per_item=quantity != "peak_memory")
-    ]
-    if min(middles) <= 0:
-        return None
-    environment = runs[-1].result.environment
-    together = CaseRun(runs[-1].run, tuple(result for one in runs for result in one.results))
+def _age(one: Sighting) -> tuple[float, str]:
+    return one.measured_at, one.run
+
+
+def _point(
+    position: Position, seen: Sequence[Sighting], middles: Sequence[float], interval: Interval
+) -> Point:
+    last = seen[-1]
     return Point(
-        commit=environment["commit"],
-        commit_time=float(environment["commit_time"]),
-        interval=process_interval([[middle] for middle in middles]),
-        environment=str(environment.get("id")),
-        canary=together.canary(),
+        commit=last.commit,
+        commit_time=position[0],
+        interval=interval,
+        environment=last.environment,
+        canary=_canary(seen),
+        measured_at=last.measured_at,
+        runs=tuple([one.run for one in seen]),
+        processes=len(middles),
     )
+
+
+def _canary(seen: Sequence[Sighting]) -> tuple[str, float] | None:
+    canaries = [canary for one in seen for canary in one.canaries]
+    kinds = {name for name, _ in canaries}
+    return (kinds.pop(), median(s for _, s in canaries)) if len(kinds) == 1 else None
 
 
 def _scaled(point: Point, factor: float) -> Point:

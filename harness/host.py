@@ -102,6 +102,21 @@ def kernel(root: Path = HOST) -> str | None:
     return read_text(root / "proc/sys/kernel/osrelease") or running
 
 
+def firmware(root: Path = HOST) -> dict[str, str | None]:
+    """Return the versions of the board's firmware and of the processor's microcode.
+
+    Both change how fast the same code runs; None where the kernel does not tell, as on most boards
+    without DMI and on ARM.
+
+    Returns:
+        "bios" and "microcode"; the latter joined with commas where processors differ.
+    """
+    return {
+        "bios": read_text(root / "sys/class/dmi/id/bios_version"),
+        "microcode": _joined(processor.get("microcode") for processor in _processors(root)),
+    }
+
+
 def read_text(path: Path) -> str | None:
     """Return the file's text without white space and NUL at its ends; None where there is none.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp, inf, sinh, sqrt
+from math import ceil, exp, inf, log, sinh, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,17 @@ def log_medians(groups: Sequence[Sequence[float]]) -> Floats:
     Raises:
         ValueError: no process, a process without samples, or a sample that is not positive.
     """
-    return np.array([np.log(np.median(samples)) for samples in _checked(groups)])
+    if len(groups) == 0:
+        raise ValueError("no process was measured")
+    return np.array([_log_median(samples) for samples in groups])
+
+
+def _log_median(samples: Sequence[float]) -> float:
+    # Most groups of a long history are one number, for which arrays are slow.
+    if len(samples) == 1 and 0 < samples[0] < inf:
+        return log(samples[0])
+    (checked,) = _checked([samples])
+    return float(np.log(np.median(checked)))
 
 
 def typical(logs: Floats) -> Typical:

@@ -15,12 +15,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,14 +29,16 @@ import msgspec
 
 from harness.errors import AssayError
 from harness.records import Case, Facts, Result
+from harness.stored import Contents as Contents
+from harness.stored import StoredResult as StoredResult
+from harness.stored import exists, result_files, run_folders
+from harness.stored import read as read
 from harness.validity import SCHEMA as SCHEMA
-from harness.validity import read_record, started_at
+from harness.validity import read_record
 from harness.validity import read_result as read_result
 
 _START_S = 60.0
 """A start that is older than this was killed: it writes two small files and renames a folder."""
-
-_RESULT_NAME = re.compile(r"[0-9a-f]{16}-[0-9]+\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +62,6 @@ class RunHeader:
     environment: Facts = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResult:
-    """A result and where it lies."""
-
-    run: str
-    path: Path
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a results folder holds, and one line for every file or run that cannot be read."""
-
-    results: tuple[StoredResult, ...]
-    problems: tuple[str, ...]
-
-
-def read(root: Path, run: str | None = None) -> Contents:
-    """Read every result below `root`, or those of one run, in order of their start.
-
-    Args:
-        root: the results folder; one that does not exist holds nothing.
-        run: a run's id, or "latest": the one with the newest result, be it an older run resumed.
-
-    Raises:
-        AssayError: there is no such run.
-    """
-    runs, unreadable = _list_runs(root)
-    if run in unreadable:
-        return Contents((), (unreadable[run],))
-    results: list[StoredResult] = []
-    problems = list(unreadable.values()) if run in (None, "latest") else []
-    if run is not None and (runs or not problems):
-        folder = _one_run(runs, root, run)
-        runs = {folder: runs[folder]}
-    for folder, paths in runs.items():
-        for path in paths:
-            try:
-                results.append(StoredResult(folder.name, path, read_result(path)))
-            except AssayError as error:
-                problems.append(str(error))
-    results.sort(key=lambda stored: (stored.result.started_at, stored.path.name))
-    return Contents(tuple(results), tuple(problems))
-
-
 def planned_order(root: Path, run: str) -> dict[str, int]:
     """Return the place of each case in a run's plan, by key; nothing where that cannot be read."""
     try:
@@ -121,7 +77,15 @@ def write_record(path: Path, kind: str, record: Any) -> None:
     Raises:
         AssayError: the folder is full or cannot be written.
     """
-    body = msgspec.json.encode({"schema": SCHEMA, kind: record})
+    write_whole(path, msgspec.json.encode({"schema": SCHEMA, kind: record}))
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write a file; at no instant does a part of it stand under `path`.
+
+    Raises:
+        AssayError: the folder is full or cannot be written.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
@@ -199,7 +163,7 @@ class Run:
         known = {case.key for case in self.header.cases}
         for part in self._folder.glob(".*.part"):
             self._set_aside(part, "a half-written record")
-        for path in _result_files(self._folder):
+        for path in result_files(self._folder):
             try:
                 result = read_result(path)
             except AssayError as error:
@@ -281,8 +245,8 @@ def _start(
 
 
 def _resume(root: Path, fingerprint: str) -> Run | None:
-    for folder in reversed(_run_folders(root)):
-        if _exists(folder / "finished"):
+    for folder in reversed(run_folders(root)):
+        if exists(folder / "finished"):
             continue
         try:
             header = read_record(folder / "run.json", RunHeader, "run")
@@ -293,7 +257,7 @@ def _resume(root: Path, fingerprint: str) -> Run | None:
         lock = _try_lock(folder)
         if lock is None:
             continue
-        if _exists(folder / "finished"):
+        if exists(folder / "finished"):
             os.close(lock)
             continue
         return Run(folder, header, lock, resumed=True)
@@ -326,63 +290,6 @@ def _try_lock(folder: Path) -> int | None:
         os.close(lock)
         return None
     return lock
-
-
-def _run_folders(root: Path) -> list[Path]:
-    try:
-        return [
-            entry
-            for entry in sorted(root.iterdir())
-            if not entry.name.startswith(".") and not entry.is_symlink() and entry.is_dir()
-        ]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise AssayError(f"cannot read the results folder {root}: {error.strerror}") from error
-
-
-def _list_runs(root: Path) -> tuple[dict[Path, list[Path]], dict[str, str]]:
-    """The result files by folder; and by name, one line for each folder that cannot be read."""
-    runs: dict[Path, list[Path]] = {}
-    unreadable: dict[str, str] = {}
-    for folder in _run_folders(root):
-        try:
-            runs[folder] = _result_files(folder)
-            # Entering a folder is another permission than listing it.
-            with contextlib.suppress(FileNotFoundError):
-                (folder / "run.json").lstat()
-        except OSError as error:
-            unreadable[folder.name] = (
-                f"{folder} cannot be read ({error.strerror}); check its permissions"
-            )
-            runs.pop(folder, None)
-    return runs, unreadable
-
-
-def _one_run(runs: Mapping[Path, Sequence[Path]], root: Path, run: str) -> Path:
-    named = {folder.name: folder for folder in runs if _exists(folder / "run.json")}
-    if run in named:
-        return named[run]
-    if not named:
-        raise AssayError(f"no run {run!r} in {root}; it holds no run; `assay run` makes one")
-    latest = max(
-        named, key=lambda name: (max(map(started_at, runs[named[name]]), default=0.0), name)
-    )
-    if run == "latest":
-        return named[latest]
-    raise AssayError(f"no run {run!r} in {root}; the latest is {latest}")
-
-
-def _result_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if _RESULT_NAME.fullmatch(path.name)]
-
-
-def _exists(path: Path) -> bool:
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

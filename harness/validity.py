@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,7 @@ MIN_POSITIVE = 1e-24
 """A quotient of two numbers within these limits, and its square, are still finite floats."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_ENVELOPE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _Record = TypeVar("_Record")
 
 
@@ -71,7 +73,7 @@ def read_record(path: Path, kind: type[_Record], key: str) -> _Record:
     """
     body = _read_bounded(path)
     try:
-        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        envelope = _ENVELOPE.decode(body)
         schema = msgspec.json.decode(envelope["schema"], type=int)
         if schema > SCHEMA:
             raise AssayError(
@@ -106,13 +108,18 @@ def _read_bounded(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise AssayError(f"{path} cannot be read ({error.strerror}); move it away") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise AssayError(f"{path} is damaged (not a regular file); move it away")
-        body = file.read(MAX_FILE_BYTES + 1)
-    if len(body) > MAX_FILE_BYTES:
-        raise AssayError(f"{path} is damaged (over {MAX_FILE_BYTES >> 20} MiB); move it away")
-    return body
+        if found.st_size > MAX_FILE_BYTES:
+            raise AssayError(f"{path} is damaged (over {MAX_FILE_BYTES >> 20} MiB); move it away")
+        # One read of the size that the file has: room for the largest takes longer than decoding.
+        return os.read(descriptor, found.st_size)
+    except OSError as error:
+        raise AssayError(f"{path} cannot be read ({error.strerror}); move it away") from error
+    finally:
+        os.close(descriptor)
 
 
 def _flaws(result: Result) -> Iterator[str]:
@@ -156,12 +163,16 @@ def _work_flaws(work: Work) -> Iterator[str]:
 
 
 def _measurement_flaws(measurement: Measurement) -> Iterator[str]:
-    name = measurement.quantity[:40]
-    for value in measurement.values:
-        ordinary = value == 0 or MIN_POSITIVE <= abs(value) <= MAX_MAGNITUDE
-        if not ordinary:
-            yield f"a value of {name} is {value:g}"
-    if len(measurement.noise) not in (0, len(measurement.values)):
-        yield f"{name} has {len(measurement.values)} values and noise of {len(measurement.noise)}"
+    name, values = measurement.quantity[:40], measurement.values
+    # Of most measurements the least, the largest and the sum (for NaN) say that all are ordinary.
+    ordinary = not values or (
+        MIN_POSITIVE <= min(values) <= max(values) <= MAX_MAGNITUDE and isfinite(sum(values))
+    )
+    if not ordinary:
+        for value in values:
+            if not (value == 0 or MIN_POSITIVE <= abs(value) <= MAX_MAGNITUDE):
+                yield f"a value of {name} is {value:g}"
+    if len(measurement.noise) not in (0, len(values)):
+        yield f"{name} has {len(values)} values and noise of {len(measurement.noise)}"
     if measurement.steps_per_sample < 1:
         yield f"{name} has {measurement.steps_per_sample} steps a sample"

@@ -31,8 +31,8 @@ def test_the_record_is_plain_json_and_complete(tmp_path: Path) -> None:
     found = host_environment(tmp_path)
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {
-        "machine", "cpu", "memory_bytes", "kernel", "hypervisor", "python", "packages", "commit",
-        "commit_reason", "commit_time", "dirty", "dirty_files", "source_digest", "id",
+        "machine", "cpu", "memory_bytes", "kernel", "hypervisor", "firmware", "python", "packages",
+        "commit", "commit_reason", "commit_time", "dirty", "dirty_files", "source_digest", "id",
     }  # fmt: skip
     assert set(found["cpu"]) == {
         "model", "vendor", "architecture", "features", "logical_cpus", "physical_cores",
@@ -66,6 +66,17 @@ def test_only_the_first_ten_changed_files_are_listed(tmp_path: Path) -> None:
 def test_the_machine_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_MACHINE", "rack-7")
     assert host_environment(tmp_path)["machine"] == "rack-7"
+
+
+def test_the_id_changes_with_the_firmware(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(RECORDED / "xeon-8480", root)
+    first = host_environment(tmp_path, root)
+    (root / "sys/class/dmi/id").mkdir(parents=True, exist_ok=True)
+    (root / "sys/class/dmi/id/bios_version").write_text("2.20.0\n")
+    second = host_environment(tmp_path, root)
+    assert second["firmware"]["bios"] == "2.20.0"
+    assert first["id"] != second["id"]
 
 
 def test_the_id_ignores_name_and_commit_and_small_changes_of_memory(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import store
+from harness.case_run import case_runs
+from harness.findings import findings
+from harness.history import histories
 from harness.records import Case, Measurement, Outcome, Result, Work
 
 CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
@@ -25,13 +29,15 @@ def history(tmp_path: Path) -> History:
         times: Sequence[float],
         environments: Sequence[str] | None = None,
         canaries: Sequence[float] | None = None,
+        commits: Sequence[int] | None = None,
     ) -> Path:
         for number, seconds in enumerate(times):
+            commit = commits[number] if commits else number
             environment = {
                 "machine": "bench",
                 "id": environments[number] if environments else "e1",
-                "commit": f"{number:040x}",
-                "commit_time": 1.7e9 + 1000.0 * number,
+                "commit": f"{commit:040x}",
+                "commit_time": 1.7e9 + 1000.0 * commit,
                 "dirty": False,
             }
             canary = canaries[number] if canaries else 0.001
@@ -113,7 +119,7 @@ def test_a_change_of_the_environment_is_not_blamed_on_the_code(
     [change] = found(done)
     assert change["kind"] == "environment"
     assert change["verdict"] is None
-    assert change["note"].startswith("environment e1 became e2")
+    assert change["note"].startswith("environment, not code: e1 became e2")
 
 
 def test_a_slower_machine_is_not_a_step_where_the_history_is_normalised(
@@ -134,6 +140,43 @@ def test_only_the_newest_commits_count_where_that_is_asked(assay: Any, history: 
 def test_a_short_history_says_that_it_is_short(assay: Any, history: History) -> None:
     history([1.0, 2.0])
     assert "1 of them shorter than" in assay("detect").stdout
+
+
+def test_a_new_environment_without_a_commit_is_told_at_that_commit(
+    assay: Any, history: History
+) -> None:
+    history(
+        noisy([1.0] * 20 + [1.2] * 20),
+        environments=["e1"] * 20 + ["e2"] * 20,
+        commits=[*range(20), *range(19, 39)],
+    )
+    done = assay("detect", "--json")
+    assert done.returncode == 0
+    [change] = found(done)
+    assert change["kind"] == "environment"
+    assert change["before"] == change["commit"] == f"{19:040x}"
+
+
+def test_a_step_is_known_only_after_some_points(history: History) -> None:
+    root = history(noisy([1.0] * 30 + [1.1] * 12))
+    contents = store.read(root)
+    series = histories(case_runs((one.run, one.result) for one in contents.results))
+    [step] = [one for one in findings(series, false_alarms=0.75, min_change=0.0) if one.verdict]
+    assert step.start == step.index - 1
+    assert step.index < step.known < 40
+    assert step.known_at == series[0].points[step.known].measured_at
+
+
+def test_several_processes_find_what_one_does(history: History) -> None:
+    root = history(noisy([1.0] * 30 + [1.1] * 12))
+    contents = store.read(root)
+    [series] = histories(case_runs((one.run, one.result) for one in contents.results))
+    every = [
+        replace(series, quantity=str(last), points=series.points[:last]) for last in range(30, 42)
+    ]
+    alone = findings(every, false_alarms=0.75, min_change=0.0, processes=1)
+    assert alone
+    assert findings(every, false_alarms=0.75, min_change=0.0, processes=2) == alone
 
 
 def test_no_history_is_one_line_with_the_fix(assay: Any, history: History) -> None:

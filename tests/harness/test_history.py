@@ -1,16 +1,21 @@
-"""Stored results become series: a case and machine each, a point a commit."""
+"""Stored results become series: a case, machine and settings each, a point a commit."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.case_run import CaseRun
 from harness.errors import AssayError
-from harness.history import Series, histories, normalised
+from harness.history import Series, histories, intervals_of, normalised
 from harness.records import Case, Measurement, Outcome, Result, Work
+from harness.repetition import process_interval
+from harness.sighting import environments_of
 
 CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
 
@@ -80,10 +85,76 @@ def test_runs_of_one_commit_are_taken_together() -> None:
     assert point.interval.low is not None
 
 
-def test_another_environment_of_the_same_commit_replaces_the_earlier_one() -> None:
-    [series] = histories([run(1, 2.0), run(1, 8.0, at=9.0, id="e2")])
-    assert estimates(series) == pytest.approx([4.0])
-    assert series.points[0].environment == "e2"
+def test_another_environment_of_the_same_commit_is_a_point_after_it() -> None:
+    newer = run(1, 8.0, at=9.0, id="e2")
+    [series] = histories([newer, run(2, 8.0, at=20.0, id="e2"), run(1, 2.0, at=1.0)])
+    assert estimates(series) == pytest.approx([1.0, 4.0, 4.0])
+    assert [point.environment for point in series.points] == ["e1", "e2", "e2"]
+    assert [int(point.commit, 16) for point in series.points] == [1, 1, 2]
+
+
+def test_a_new_driver_is_another_environment_where_the_driver_counts() -> None:
+    old, new = ({"name": "GPU", "driver": version} for version in ("560.1", "570.2"))
+    measured = [run(1, 2.0, at=1.0, device=old), run(1, 8.0, at=9.0, device=new)]
+    [series] = histories(measured)
+    assert estimates(series) == pytest.approx([1.0, 4.0])
+    crashed = run(1, 2.0, at=9.0, changes={"outcome": Outcome.CRASHED, "measurements": ()})
+    elsewhere = run(1, 2.0, at=9.0, changes={"case": replace(CASE, backend="other")})
+    found = environments_of([*measured, crashed, elsewhere])
+    assert found == [series.points[0].environment, *[series.points[1].environment] * 2, "e1"]
+    renamed = run(1, 2.0, at=9.0, device={**new, "name": "GPU 2", "power_limit_w": 300})
+    assert environments_of([renamed]) == [found[1]], "hardware is no software"
+
+
+def test_environments_of_a_commit_stand_in_one_order_in_all_series() -> None:
+    other = replace(CASE, variant="other")
+    first = [run(1, 2.0, at=1.0), run(1, 2.0, at=9.0, id="e2")]
+    # This case came in the second environment first; the machine did not.
+    later = [run(1, 2.0, at=9.0, id="e2"), run(1, 2.0, at=30.0)]
+    later = [
+        replace(one, results=tuple(replace(r, case=other) for r in one.results)) for one in later
+    ]
+    for series in histories([*first, *later]):
+        assert [point.environment for point in series.points] == ["e1", "e2"]
+
+
+def test_other_settings_are_another_series() -> None:
+    few = run(1, 8.0, settings={"threads": 1, "pin": "0"}, id="e1-few")
+    found = histories([run(1, 2.0), few, run(2, 8.0, settings={"threads": 1, "pin": "0"})])
+    assert {series.settings: len(series.points) for series in found} == {
+        "": 1,
+        "pin=0 threads=1": 2,
+    }
+
+
+def test_a_point_tells_where_it_comes_from() -> None:
+    [series] = histories([run(1, 2.0, 2.2, at=5.0), run(1, 2.1, at=9.0)])
+    [point] = series.points
+    assert point.runs == ("run-1-5.0", "run-1-9.0")
+    assert (point.measured_at, point.processes) == (9.0, 3)
+
+
+@given(order=st.randoms(use_true_random=False))
+def test_the_order_of_the_results_changes_nothing(order: random.Random) -> None:
+    cases = [run(number, 2.0 + number / 9, at=float(number)) for number in range(6)]
+    cases += [run(3, 2.5, 2.6, at=50.0), run(3, 9.0, at=51.0, id="e2"), run(2, 4.0, machine="m")]
+    expected = histories(cases)
+    order.shuffle(cases)
+    assert histories(cases) == expected
+
+
+@given(
+    groups=st.lists(
+        st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=24), min_size=1, max_size=12
+    )
+)
+def test_all_intervals_at_once_are_those_of_each(groups: list[list[float]]) -> None:
+    for found, group in zip(intervals_of(groups), groups, strict=True):
+        expected = process_interval([[middle] for middle in group])
+        assert found.estimate == pytest.approx(expected.estimate, rel=1e-9)
+        assert found.confidence == expected.confidence
+        for end, other in ((found.low, expected.low), (found.high, expected.high)):
+            assert end == (None if other is None else pytest.approx(other, rel=1e-6))
 
 
 def test_machines_are_apart() -> None:
@@ -98,9 +169,10 @@ def test_machines_are_apart() -> None:
         run(2, 9.0, commit_time=None),
         run(2, 9.0, changes={"outcome": Outcome.FAILED}),
         run(2, 9.0, changes={"flags": ("impossible",)}),
+        run(2, 9.0, machine=None),
         run(2, 0.0),
     ],
-    ids=["dirty", "no commit", "no date", "failed", "impossible", "no time at all"],
+    ids=["dirty", "no commit", "no date", "failed", "impossible", "no machine", "no time at all"],
 )
 def test_what_cannot_stand_in_a_history_is_left_out(left_out: CaseRun) -> None:
     [series] = histories([run(1, 2.0), left_out])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.host import available_bytes, kernel, memory_bytes, read_cpu
+from harness.host import available_bytes, firmware, kernel, memory_bytes, read_cpu
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 MACHINES = {
@@ -263,3 +263,18 @@ def test_this_machine_is_read() -> None:
     assert available is not None
     assert 0 < available <= total
     assert kernel() == platform.release()
+
+
+def test_firmware_is_what_dmi_and_the_processors_say(tmp_path: Path) -> None:
+    write(tmp_path, "sys/class/dmi/id/bios_version", "2.19.1\n")
+    write(
+        tmp_path,
+        "proc/cpuinfo",
+        "processor : 0\nmicrocode : 0xb000\n\nprocessor : 1\nmicrocode : 0xa000\n",
+    )
+    assert firmware(tmp_path) == {"bios": "2.19.1", "microcode": "0xa000,0xb000"}
+
+
+def test_a_board_that_tells_nothing_of_its_firmware_has_none() -> None:
+    assert firmware(RECORDED / "raspberry-pi-4") == {"bios": None, "microcode": None}
+    assert firmware(RECORDED / "xeon-8480")["microcode"]
