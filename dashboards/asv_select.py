@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from dashboards.asv_names import inert, safe_name
 from harness.case_run import CaseRun
-from harness.ceilings import IMPOSSIBLE
-from harness.environment import environment_name
+from harness.environment import environment_name, with_setting_names
+from harness.history import BEYOND as BEYOND
+from harness.history import unfit
 from harness.records import Result
 from harness.rows import supersedes
 
-DIRTY = "the checkout was dirty"
-NO_COMMIT = "no commit is known"
-NO_DATE = "the commit's date is unknown"
-NO_MACHINE = "the machine has no name"
-BEYOND = "it is beyond its ceiling, and so impossible"
 SUPERSEDED = "a newer result of the same case is there"
 OTHER_PROCESSOR = "another processor has the same machine name"
 
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+LOCKED = "locked"
+"""Stands for the versions in a name where the commit, which is the ledger's, tells them."""
+
 _GIB = 2**30
+
+_Age = tuple[float, str, str, float]
+"""When a case was last started, its run, its key and how long it took: no two are alike."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,28 +60,27 @@ def select(cases: Iterable[CaseRun], versions: Mapping[str, str]) -> Selection:
             the version of its latest result.
     """
     left_out: Counter[str] = Counter()
-    fit = []
-    for one in sorted(cases, key=_age):
-        reason = next(filter(None, map(_unfit, one.results)), None)
-        if reason is None and IMPOSSIBLE in one.flags():
-            reason = BEYOND
+    fit: list[tuple[_Age, CaseRun]] = []
+    for one in cases:
+        reason = unfit(one)
         if reason is None:
-            fit.append(one)
+            fit.append((_age(one), one))
         else:
             left_out[reason] += 1
-    current = {one.case.workload: one.case.version for one in fit}
+    fit.sort(key=itemgetter(0))
+    current = {one.case.workload: one.case.version for _, one in fit}
     current |= {name: version for name, version in versions.items() if name in current}
     shown: dict[Place, dict[str, CaseRun]] = {}
-    for one in fit:
+    for (_, _, key, _), one in fit:
         workload, version = one.case.workload, one.case.version
         if version != current[workload]:
             left_out[f"workload {inert(workload)} is at version {inert(current[workload])}"] += 1
             continue
         there = shown.setdefault(_place(one.result), {})
-        left_out[SUPERSEDED] += one.case.key in there
-        if supersedes(one, there.get(one.case.key)):
-            there.pop(one.case.key, None)
-            there[one.case.key] = one
+        left_out[SUPERSEDED] += key in there
+        if supersedes(one, there.get(key)):
+            there.pop(key, None)
+            there[key] = one
     left_out[OTHER_PROCESSOR] += _keep_one_processor(shown)
     return Selection(shown, current, +left_out)
 
@@ -108,7 +108,12 @@ def kernel(result: Result) -> str:
 
 
 def python(result: Result) -> str:
-    """Return Python's version without its last number, which breaks no series."""
+    """Return Python's version without its last number, which breaks no series.
+
+    On the ledger no version breaks one: each has a commit of its own.
+    """
+    if _on_ledger(result):
+        return LOCKED
     return ".".join(_fact(result.environment.get("python")).split(".")[:2])
 
 
@@ -125,48 +130,37 @@ def settings(result: Result) -> dict[str, object]:
     return {str(name): found[name] for name in sorted(found)} if isinstance(found, Mapping) else {}
 
 
-def _age(one: CaseRun) -> tuple[float, str, str, float]:
+def _age(one: CaseRun) -> _Age:
     last = max(one.results, key=lambda result: result.started_at)
     return last.started_at, one.run, one.case.key, last.duration_s
-
-
-def _unfit(result: Result) -> str | None:
-    environment = result.environment
-    commit, date = environment.get("commit"), environment.get("commit_time")
-    if not (isinstance(commit, str) and _COMMIT.fullmatch(commit)):
-        return NO_COMMIT
-    if environment.get("dirty") is not False:
-        return DIRTY
-    if isinstance(date, bool) or not isinstance(date, int | float):
-        return NO_DATE
-    if not isinstance(environment.get("machine"), str) or not environment["machine"]:
-        return NO_MACHINE
-    return None
 
 
 def _place(result: Result) -> Place:
     environment = result.environment
     return Place(
-        safe_name(environment["machine"]),
-        environment["commit"],
-        safe_name(
-            environment_name(
-                {
-                    "python": python(result),
-                    "packages": packages(result),
-                    "settings": settings(result),
-                }
-            )
-        ),
+        safe_name(environment["machine"]), environment["commit"], safe_name(_environment(result))
     )
+
+
+def _environment(result: Result) -> str:
+    if _on_ledger(result):
+        return with_setting_names([LOCKED], settings(result))
+    return environment_name(
+        {"python": python(result), "packages": packages(result), "settings": settings(result)}
+    )
+
+
+def _on_ledger(result: Result) -> bool:
+    return isinstance(result.environment.get("lock"), str)
 
 
 def _keep_one_processor(shown: Mapping[Place, dict[str, CaseRun]]) -> int:
     """Drop, within each place, what ran on another processor than its latest case."""
     dropped = 0
     for cases in shown.values():
-        latest = processor(max(cases.values(), key=_age).result)
-        others = [key for key, one in cases.items() if processor(one.result) != latest]
+        processors = {key: processor(one.result) for key, one in cases.items()}
+        *_, latest = processors.values()  # in the order of age
+        others = [key for key, found in processors.items() if found != latest]
         for key in others:
             del cases[key]
         dropped += len(others)
