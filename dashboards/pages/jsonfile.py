@@ -1,0 +1,85 @@
+"""Turns stored values, which anybody may have written, into bounded JSON for the pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.statistics import Interval
+
+MAX_NAME = 200
+MAX_REASON = 300
+MAX_LOG = 20_000
+_MAX_FACT = 2_000
+_MAX_ENTRIES = 500
+_MAX_DEPTH = 6
+_DIGITS = 6
+_EXACT = 2**53  # a whole number beyond it is another one in JavaScript
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, compact and with sorted keys: equal values give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(value, order="deterministic"))
+
+
+def text(value: object, limit: int = MAX_NAME) -> str:
+    """Return a value as text of at most `limit` characters that UTF-8 can hold."""
+    found = value if isinstance(value, str) else str(value)
+    if len(found) > limit:
+        found = found[: limit - 1] + "\u2026"
+    return found if found.isascii() else found.encode("utf-8", "replace").decode()
+
+
+def tail(value: str, limit: int = MAX_LOG) -> str:
+    """Return the end of a text, of at most `limit` characters, where its news are."""
+    return text(value if len(value) <= limit else "\u2026" + value[1 - limit :], limit)
+
+
+def number(value: float | None) -> float | None:
+    """Return a number with six significant digits; None for what is none, NaN or infinite."""
+    if value is None or not math.isfinite(value):
+        return None
+    rounded = float(f"{value:.{_DIGITS}g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < _EXACT else rounded
+
+
+def moment(unix_s: float) -> int:
+    """Return a time as whole seconds, which is what pages show."""
+    return round(unix_s)
+
+
+def numbers(values: Iterable[float | None]) -> list[float | None]:
+    """Return each of the values as `number` does."""
+    return [number(value) for value in values]
+
+
+def interval(value: Interval | None) -> list[float | None] | None:
+    """Return `[estimate, low, high]`; None where there is no number."""
+    if value is None or not math.isfinite(value.estimate):
+        return None
+    return [number(value.estimate), number(value.low), number(value.high)]
+
+
+def facts(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """Return any JSON value with its texts, its lists and its depth bounded."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _EXACT else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return text(value, _MAX_FACT)
+    if depth == 0:
+        return "\u2026"
+    if isinstance(value, Mapping):
+        names = list(value)[:_MAX_ENTRIES]
+        return {text(name): facts(value[name], depth - 1) for name in names}
+    if isinstance(value, Sequence):
+        return [facts(one, depth - 1) for one in value[:_MAX_ENTRIES]]
+    return text(value, _MAX_FACT)

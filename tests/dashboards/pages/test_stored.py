@@ -1,0 +1,176 @@
+"""A results folder is read once: what is kept gives the same pages, and never old ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from dashboards.asv_export import export
+from dashboards.pages import collect, write_pages
+from harness import store
+from harness.case_run import CaseRun, case_runs
+from harness.errors import AssayError
+from harness.records import Outcome
+from tests.dashboards.pages.fabricated import Pages, make
+
+Fill = Callable[[Iterable[CaseRun]], Path]
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Fill:
+    """Return what stores cases of runs as finished runs, and gives the results folder."""
+
+    def write(cases: Iterable[CaseRun]) -> Path:
+        root = tmp_path / "results"
+        runs: dict[str, list[CaseRun]] = {}
+        for one in cases:
+            runs.setdefault(one.run, []).append(one)
+        for run, own in runs.items():
+            folder = root / run
+            folder.mkdir(parents=True)
+            for result in (result for one in own for result in one.results):
+                path = folder / f"{result.case.key}-{result.process}.json"
+                store.write_record(path, "result", result)
+            store.write_record(folder / "finished", "finished_at", 0.0)
+        return root
+
+    return write
+
+
+def cases_of(count: int) -> list[CaseRun]:
+    cases = []
+    for number in range(count):
+        run = f"night-{number:03}"
+        slow = 1.2 if number >= count // 2 else 1.0
+        cases += [
+            make(number, slow, run=run, energy=2.0),
+            make(number, run=run, variant="numba", flags=("impossible",) if number == 2 else ()),
+            make(number, run=run, backend="cuda", outcome=Outcome.SKIPPED, reason="no GPU here"),
+        ]
+    return cases
+
+
+def stored_cases(root: Path) -> list[CaseRun]:
+    contents = store.read(root)
+    return case_runs((stored.run, stored.result) for stored in contents.results)
+
+
+def pages_of(root: Path, html: Path) -> dict[str, bytes]:
+    write_pages(collect(root, html.parent / "cache"), html, project="toy")
+    return Pages(html).bytes()
+
+
+def test_what_is_collected_gives_the_pages_of_what_is_stored(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(14))
+    write_pages(stored_cases(root), tmp_path / "direct", project="toy")
+    expected = Pages(tmp_path / "direct").bytes()
+    assert pages_of(root, tmp_path / "first") == expected
+    assert pages_of(root, tmp_path / "again") == expected
+
+
+def test_many_runs_are_read_by_several_processes_to_the_same_end(
+    fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fill(cases_of(18))
+    write_pages(stored_cases(root), tmp_path / "direct", project="toy")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert pages_of(root, tmp_path / "first") == Pages(tmp_path / "direct").bytes()
+
+
+def test_a_finished_run_is_not_read_again(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(2))
+    before = pages_of(root, tmp_path / "html")
+    for path in root.glob("*/*-?.json"):
+        path.write_text("no result")  # in place, which the folder's time does not tell
+    assert pages_of(root, tmp_path / "html") == before
+
+
+def test_a_run_to_which_something_was_added_is_read_again(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(2))
+    pages_of(root, tmp_path / "html")
+    extra = make(1, variant="new")
+    path = root / "night-001" / f"{extra.case.key}-0.json"
+    store.write_record(path, "result", extra.results[0])
+    assert b'"variant":"new"' in pages_of(root, tmp_path / "html")["workload/heat.json"]
+
+
+def test_a_run_that_was_deleted_is_forgotten(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(2))
+    pages_of(root, tmp_path / "html")
+    for path in (root / "night-001").iterdir():
+        path.unlink()
+    (root / "night-001").rmdir()
+    assert len(collect(root, tmp_path / "cache").pages) == 1
+    assert len(list((tmp_path / "cache" / "runs").iterdir())) == 3
+
+
+@pytest.mark.parametrize("suffix", ["run", "cases", "json"])
+def test_a_cache_that_lost_something_is_made_again(fill: Fill, tmp_path: Path, suffix: str) -> None:
+    root = fill(cases_of(3))
+    before = pages_of(root, tmp_path / "html")
+    for path in (tmp_path / "cache" / "runs").glob(f"*.{suffix}"):
+        path.unlink()
+    assert pages_of(root, tmp_path / "html") == before
+    assert len(collect(root, tmp_path / "cache").cases()) == 9
+
+
+def test_a_damaged_cache_is_made_again(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(3))
+    before = pages_of(root, tmp_path / "html")
+    for path in (tmp_path / "cache" / "runs").glob("*.run"):
+        path.write_bytes(path.read_bytes()[:-9])
+    assert pages_of(root, tmp_path / "html") == before
+
+
+def test_damaged_cases_are_one_line_with_the_fix(fill: Fill, tmp_path: Path) -> None:
+    found = collect(fill(cases_of(1)), tmp_path / "cache")
+    [path] = (tmp_path / "cache" / "runs").glob("*.cases")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(AssayError, match="is damaged; delete"):
+        found.cases()
+
+
+def test_damage_in_the_store_is_told_every_time(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(2))
+    path = next(root.glob("*/*-0.json"))
+    path.write_text("{")
+    for _ in range(2):
+        [problem] = collect(root, tmp_path / "cache").problems
+        assert str(path) in problem
+        assert "is damaged" in problem
+
+
+def test_a_run_without_a_name_in_utf_8_is_told(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(1))
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff\xfe")).mkdir()
+    found = collect(root, tmp_path / "cache")
+    assert len(found.pages) == 1
+    [problem] = found.problems
+    assert "is not UTF-8" in problem
+
+
+def test_condensed_cases_export_as_whole_ones_do(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(4))
+    export(stored_cases(root), tmp_path / "whole")
+    export(collect(root, tmp_path / "cache").cases(), tmp_path / "condensed")
+    whole, condensed = (files(tmp_path / name) for name in ("whole", "condensed"))
+    assert whole == condensed
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_with_the_fix(
+    fill: Fill, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(AssayError, match=r"cannot write .*cache"):
+        collect(fill(cases_of(1)), tmp_path / "cache")
