@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from harness.case_run import CaseRun
 from harness.records import Measurement, Outcome, Result, Status
@@ -74,11 +73,13 @@ class Cell:
         value: the headline; None where the case failed, NaN where it was skipped or not measured.
         stats: None without a value.
         samples: the median of each process, which alone are independent.
+        reason: why there is no value though the case ended well; empty otherwise.
     """
 
     value: float | None
     stats: Stats | None = None
     samples: tuple[float, ...] = ()
+    reason: str = ""
 
 
 FAILED = Cell(None)
@@ -87,50 +88,83 @@ ABSENT = Cell(math.nan)
 
 def cell_of(one: CaseRun, quantity: Quantity) -> Cell:
     """Return what asv is told of a quantity of a case."""
-    if one.outcome not in (Outcome.OK, Outcome.SKIPPED):
+    speaks = one.result
+    if speaks.outcome not in (Outcome.OK, Outcome.SKIPPED):
         return FAILED
-    measurement, groups = steady(one.result, quantity), groups_of(one, quantity)
-    if measurement is None or not groups:
+    measurement = _steady(speaks, quantity)
+    if measurement is None:
         return ABSENT
-    samples = tuple(float(np.median(group)) for group in groups)
-    q_25, value, q_75 = (float(q) for q in np.quantile(samples, [0.25, 0.5, 0.75]))
+    samples = _medians(one, quantity)
+    if not samples:
+        told = one.measurement(quantity.name) or measurement
+        return Cell(math.nan, reason=told.reason or told.status.value)
+    ordered = sorted(samples)
+    value = _quantile(ordered, 0.5)
     low = high = None
-    if len(samples) > 1 and min(samples) > 0:
+    if len(samples) > 1 and ordered[0] > 0:
         interval = process_interval([[sample] for sample in samples], CONFIDENCE)
         value, low, high = interval.estimate, interval.low, interval.high
     elif len(samples) > 1:
         # Some counters read 0, of which there is no logarithm; asv needs an interval all the same.
-        low, high = min(samples), max(samples)
+        low, high = ordered[0], ordered[-1]
     low, high = _floored(value, low, high)
-    stats = Stats(low, high, q_25, q_75, measurement.steps_per_sample, len(samples))
+    stats = Stats(
+        low,
+        high,
+        _quantile(ordered, 0.25),
+        _quantile(ordered, 0.75),
+        measurement.steps_per_sample,
+        len(samples),
+    )
     return Cell(value, stats, samples)
 
 
-def groups_of(one: CaseRun, quantity: Quantity) -> list[tuple[float, ...]]:
-    """Return the samples of each process that has any which can be true, as `CaseRun.groups`."""
-    speaks = one.measurement(quantity.name)
-    if speaks is not None and speaks.status is Status.UNRESOLVABLE:
-        return []
-    return [samples for result in one.results if (samples := _samples(result, quantity))]
+def _medians(one: CaseRun, quantity: Quantity) -> tuple[float, ...]:
+    """Return the median of each process that has samples which can be true.
+
+    None at all where one process could not resolve it: the others tell the larger half only.
+    """
+    found = []
+    for result in one.results:
+        named = result.measurement(quantity.name)
+        if named is not None and named.status is Status.UNRESOLVABLE:
+            return ()
+        median = _median(result, quantity)
+        if median is not None:
+            found.append(median)
+    return tuple(found)
 
 
-def _samples(result: Result, quantity: Quantity) -> tuple[float, ...]:
-    measurement = steady(result, quantity)
-    if result.outcome is not Outcome.OK or measurement is None:
-        return ()
+def _median(result: Result, quantity: Quantity) -> float | None:
+    measurement = _steady(result, quantity)
+    if result.outcome is not Outcome.OK or measurement is None or not measurement.values:
+        return None
     divisor = result.work.items if quantity.per_item and result.work else 1.0
     if measurement.status not in _TRUSTED or not (math.isfinite(divisor) and divisor > 0):
-        return ()
-    samples = tuple(value / divisor for value in measurement.values)
-    return samples if all(abs(sample) < _LARGEST for sample in samples) else ()
+        return None
+    # A sum is finite only where every value is a number.
+    if not math.isfinite(sum(measurement.values)):
+        return None
+    ordered = sorted(measurement.values)
+    if max(abs(ordered[0]), abs(ordered[-1])) >= _LARGEST * divisor:
+        return None
+    return _quantile(ordered, 0.5) / divisor
 
 
-def steady(result: Result, quantity: Quantity) -> Measurement | None:
+def _steady(result: Result, quantity: Quantity) -> Measurement | None:
     """Return the measurement of a quantity after warm-up, in the unit that is exported."""
     for measurement in result.measurements:
         if (measurement.quantity, measurement.phase) == (quantity.name, "steady"):
             return measurement if measurement.unit == quantity.unit else None
     return None
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return a quantile by linear interpolation: Hyndman & Fan's (1996) definition 7."""
+    at = (len(ordered) - 1) * share
+    below = int(at)
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    return low + (high - low) * (at - below)
 
 
 def _floored(

@@ -10,15 +10,22 @@ The files have asv's version-2 form (machine.json: version 1). `docs/dashboard.m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dashboards.asv_cell import ABSENT, QUANTITIES, Cell, Quantity, cell_of, groups_of, steady
-from dashboards.asv_grid import Grid, grid_of
-from dashboards.asv_names import inert, safe_name
+from dashboards.asv_benchmark import Benchmark, Findings, benchmarks_of, description
+from dashboards.asv_cell import ABSENT, Cell, cell_of
+from dashboards.asv_others import (
+    Axes,
+    axes_of_asv,
+    keep,
+    only_by_asv,
+    results_of_asv,
+    united,
+)
 from dashboards.asv_select import (
     Place,
     Selection,
@@ -32,7 +39,7 @@ from dashboards.asv_select import (
 from dashboards.folders import replacing
 from harness.case_run import CaseRun
 from harness.errors import AssayError
-from harness.records import Outcome, Result
+from harness.records import Case, Result
 
 MARKER = ".assay-export"
 """Lists the files of an export, one a line; a folder without it was not written here."""
@@ -74,15 +81,6 @@ class ExportSummary:
         return _reasons(self.left_out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Benchmark:
-    name: str
-    workload: str
-    version: str
-    quantity: Quantity
-    grid: Grid
-
-
 def export(
     cases: Iterable[CaseRun],
     directory: Path,
@@ -91,11 +89,13 @@ def export(
 ) -> ExportSummary:
     """Write asv's files for `cases`, replacing those of the previous export as a whole.
 
+    Results that asv itself has put there, by `asv run`, stay and are united with these.
+
     Equal cases give equal files, byte for byte, in whatever order they come.
 
     Args:
         cases: stored cases of runs; those without a clean commit are left out and counted.
-        directory: where the files go; new, empty, or written by an earlier export.
+        directory: where the files go; new, empty, or written by an earlier export or by asv.
         versions: the current version by workload, such as the registry knows; results of another
             version are left out.
 
@@ -103,19 +103,23 @@ def export(
         AssayError: no result can be exported, the folder holds files of others or cannot be
             written, or a workload has more combinations of parameters than asv can draw.
     """
-    _refuse_files_of_others(directory)
+    kept = results_of_asv(directory, _written(directory))
     selection = select(cases, versions)
     if not selection.shown:
         why = "; ".join(_reasons(selection.left_out)) or "there are no results"
         raise AssayError(f"nothing to publish: {why}; commit your changes and run `assay run`")
-    benchmarks = _benchmarks(selection)
-    documents = dict(_documents(selection, benchmarks))
+    others = axes_of_asv(kept)
+    benchmarks = [_widened(one, others) for one in _benchmarks(selection)]
+    by_asv = only_by_asv(kept, others, [one.name for one in benchmarks])
     with replacing(directory) as fresh:
-        for name, document in documents.items():
+        names = []
+        for name, document in _documents(selection, benchmarks, by_asv):
             path = fresh / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
-        listing = "".join(f"{name}\n" for name in sorted(documents))
+            names.append(name)
+        keep(kept, fresh)
+        listing = "".join(f"{name}\n" for name in sorted(names))
         (fresh / MARKER).write_text(listing, encoding="utf-8")
     return ExportSummary(
         directory=directory,
@@ -134,81 +138,57 @@ def _reasons(left_out: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _refuse_files_of_others(directory: Path) -> None:
-    if not directory.exists():
-        return
+def _written(directory: Path) -> set[str]:
+    """Return the names of the files that the former export wrote."""
     marker = directory / MARKER
-    ours = {MARKER}
-    if marker.is_file():
-        ours.update(marker.read_text(encoding="utf-8").splitlines())
-    for path in directory.rglob("*") if directory.is_dir() else [directory]:
-        name = path.relative_to(directory).as_posix()
-        if name not in ours and (path.is_symlink() or not path.is_dir()):
-            raise AssayError(
-                f"{path} was not written by `assay publish`, which would delete it; "
-                "move it away or choose another folder"
-            )
+    listed = marker.read_text(encoding="utf-8").splitlines() if marker.is_file() else []
+    return {MARKER, *listed}
 
 
-def _benchmarks(selection: Selection) -> list[_Benchmark]:
-    by_workload: dict[str, dict[str, CaseRun]] = {}
+def _benchmarks(selection: Selection) -> list[Benchmark]:
+    one_each: dict[str, Case] = {}
+    asked: dict[str, set[str]] = {}
     for place in sorted(selection.shown):
         for key, one in selection.shown[place].items():
-            by_workload.setdefault(one.case.workload, {})[key] = one
-    benchmarks = []
-    for workload, one_each in sorted(by_workload.items()):
-        grid = grid_of([one_each[key].case for key in sorted(one_each)])
-        found = _quantities(selection, workload)
-        benchmarks += [
-            _Benchmark(
-                f"{safe_name(workload)}.{quantity.name}",
-                workload,
-                selection.versions[workload],
-                quantity,
-                grid,
-            )
-            for quantity in QUANTITIES
-            if quantity.name in found
-        ]
-    return benchmarks
+            one_each[key] = one.case
+            names = asked.setdefault(one.case.workload, set())
+            names.update(measurement.quantity for measurement in one.result.measurements)
+    return benchmarks_of(one_each, selection.versions, asked)
 
 
-def _quantities(selection: Selection, workload: str) -> set[str]:
-    """Return what was asked of a workload, whether or not a meter could tell it."""
-    return {"time"} | {
-        measurement.quantity
-        for one in _of(selection, workload)
-        for measurement in one.result.measurements
-    }
-
-
-def _of(selection: Selection, workload: str) -> list[CaseRun]:
-    return [
-        one
-        for place in sorted(selection.shown)
-        for one in selection.shown[place].values()
-        if one.case.workload == workload
-    ]
+def _widened(benchmark: Benchmark, others: Axes) -> Benchmark:
+    """Return the benchmark with the values that asv measured too, which are n/a for us."""
+    former = benchmark.grid
+    values = united(former.values, others.get((benchmark.name, benchmark.version), ()))
+    grid = replace(former, values=values)
+    index = {key: grid.place(former.literals(at)) for key, at in benchmark.index.items()}
+    return replace(benchmark, grid=grid, index=index)
 
 
 def _documents(
-    selection: Selection, benchmarks: Sequence[_Benchmark]
-) -> Iterable[tuple[str, dict[str, Any]]]:
-    described = {
-        benchmark.name: _description(benchmark, _of(selection, benchmark.workload))
-        for benchmark in benchmarks
-    }
-    yield "benchmarks.json", {**described, "version": _RESULT_VERSION}
+    selection: Selection,
+    benchmarks: Sequence[Benchmark],
+    by_asv: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each file's name and content; what all the others tell of a benchmark comes last."""
     latest: dict[str, Result] = {}
+    findings = {benchmark.name: Findings() for benchmark in benchmarks}
     stems = _stems(selection.shown)
     for place, cases in sorted(selection.shown.items()):
         last = max((one.result for one in cases.values()), key=lambda result: result.started_at)
         if place.machine not in latest or latest[place.machine].started_at < last.started_at:
             latest[place.machine] = last
-        yield f"{place.machine}/{stems[place]}.json", _file(place, cases, benchmarks, last)
+        results = {}
+        for benchmark in benchmarks:
+            own = {key: one for key, one in cases.items() if key in benchmark.index}
+            if own:
+                results[benchmark.name] = _row(benchmark, own, findings[benchmark.name])
+        yield f"{place.machine}/{stems[place]}.json", _file(place, results, last)
     for machine, last in sorted(latest.items()):
         facts = {**processor(last), "os": kernel(last), "ram": memory(last)}
         yield f"{machine}/machine.json", {"machine": machine, **facts, "version": _MACHINE_VERSION}
+    described = {one.name: description(one, findings[one.name]) for one in benchmarks}
+    yield "benchmarks.json", {**described, **by_asv, "version": _RESULT_VERSION}
 
 
 def _stems(places: Iterable[Place]) -> dict[Place, str]:
@@ -223,62 +203,11 @@ def _stems(places: Iterable[Place]) -> dict[Place, str]:
     }
 
 
-def _description(benchmark: _Benchmark, cases: Sequence[CaseRun]) -> dict[str, Any]:
-    quantity = benchmark.quantity
-    workload = inert(benchmark.workload)
-    item = _item(cases) if quantity.per_item else ""
-    name = f"{workload} {quantity.name.replace('_', ' ')}{f' per {item}' if item else ''}"
-    lines = [f"{name}, in {quantity.asv_unit}; workload version {inert(benchmark.version)}"]
-    if item:
-        lines.append(f"The {quantity.name} of a step divided by the {item}s in it.")
-    if reason := _unmeasured(cases, quantity):
-        lines.append(f"Where it is not measured: {reason}")
-    if not any(groups_of(one, quantity) for one in cases):
-        name += ", not measured"
-    return {
-        "name": benchmark.name,
-        "pretty_name": name,
-        "code": "\n".join(lines),
-        "type": quantity.asv_type,
-        "unit": quantity.asv_unit,
-        "version": benchmark.version,
-        "param_names": [inert(name) for name in benchmark.grid.names],
-        "params": [list(axis) for axis in benchmark.grid.values],
-        "timeout": None,
-    }
-
-
-def _item(cases: Sequence[CaseRun]) -> str:
-    items = [(one.result.started_at, one.result.work.item) for one in cases if one.result.work]
-    return inert(max(items)[1]) if items else "step"
-
-
-def _unmeasured(cases: Sequence[CaseRun], quantity: Quantity) -> str:
-    """Return the latest reason for which a quantity has no value though its case ended well."""
-    reasons = [
-        (one.result.started_at, inert(measurement.reason or measurement.status.value, 300))
-        for one in cases
-        if one.outcome is Outcome.OK
-        and steady(one.result, quantity) is not None
-        and (measurement := one.measurement(quantity.name)) is not None
-        and not groups_of(one, quantity)
-    ]
-    return max(reasons)[1] if reasons else ""
-
-
-def _file(
-    place: Place, cases: Mapping[str, CaseRun], benchmarks: Sequence[_Benchmark], last: Result
-) -> dict[str, Any]:
-    environment = last.environment
-    results = {}
-    for benchmark in benchmarks:
-        own = [one for one in cases.values() if one.case.workload == benchmark.workload]
-        if own:
-            results[benchmark.name] = _row(benchmark, own)
+def _file(place: Place, results: Mapping[str, list[Any]], last: Result) -> dict[str, Any]:
     return {
         "version": _RESULT_VERSION,
         "commit_hash": place.commit,
-        "date": int(environment["commit_time"] * 1000),
+        "date": int(last.environment["commit_time"] * 1000),
         "env_name": place.environment,
         "env_vars": {},
         "python": python(last),
@@ -296,12 +225,14 @@ def _file(
     }
 
 
-def _row(benchmark: _Benchmark, cases: Sequence[CaseRun]) -> list[Any]:
+def _row(benchmark: Benchmark, cases: Mapping[str, CaseRun], findings: Findings) -> list[Any]:
     """Return one benchmark's row, its values in the order of `_COLUMNS`."""
     cells = [ABSENT] * benchmark.grid.size
-    for one in cases:
-        cells[benchmark.grid.index(one.case)] = cell_of(one, benchmark.quantity)
-    results = [result for one in cases for result in one.results]
+    for key, one in cases.items():
+        cell = cell_of(one, benchmark.quantity)
+        findings.add(one, cell)
+        cells[benchmark.index[key]] = cell
+    results = [result for one in cases.values() for result in one.results]
     row = {
         "result": [cell.value for cell in cells],
         "params": [list(axis) for axis in benchmark.grid.values],
@@ -315,7 +246,7 @@ def _row(benchmark: _Benchmark, cases: Sequence[CaseRun]) -> list[Any]:
     return [row[name] for name in _COLUMNS]
 
 
-def _duration(benchmark: _Benchmark, results: Sequence[Result]) -> float | None:
+def _duration(benchmark: Benchmark, results: Sequence[Result]) -> float | None:
     """Return the workers' time in s, under "time" only: a worker measures every quantity."""
     if benchmark.quantity.name != "time":
         return None

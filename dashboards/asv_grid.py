@@ -48,10 +48,22 @@ class Grid:
     def index(self, case: Case) -> int:
         """Return the cell of a case that the grid was made for."""
         at = _literals(case, self.own, self.joined)
+        return self.place([at[name] for name in self.names])
+
+    def place(self, literals: Sequence[str]) -> int:
+        """Return the cell of one literal an axis."""
         index = 0
-        for name, values in zip(self.names, self.values, strict=True):
-            index = index * len(values) + values.index(at[name])
+        for text, values in zip(literals, self.values, strict=True):
+            index = index * len(values) + values.index(text)
         return index
+
+    def literals(self, place: int) -> list[str]:
+        """Return the literals, one an axis, of a cell."""
+        found = []
+        for values in reversed(self.values):
+            place, at = divmod(place, len(values))
+            found.append(values[at])
+        return found[::-1]
 
 
 def grid_of(cases: Sequence[Case]) -> Grid:

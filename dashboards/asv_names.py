@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from harness.records import Scalar
 
@@ -29,6 +30,7 @@ def safe_name(name: str) -> str:
     return f"{cleaned or '_'}-{digest}"
 
 
+@lru_cache(maxsize=1024)  # a long history asks for the same few texts over and over
 def inert(text: str, limit: int = MAX_NAME) -> str:
     """Return `text` on one line of at most `limit` characters, without what HTML would read."""
     printable = "".join(c if c.isprintable() else " " for c in text.translate(_LOOKALIKES))

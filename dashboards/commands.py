@@ -18,13 +18,18 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
               help="Where the pages go; an earlier dashboard there is replaced.")  # fmt: skip
 @click.option("--repo", type=_FOLDER, default=Path(), show_default="the current folder",
               help="The git repository that was measured.")  # fmt: skip
-def publish(results: Path | None, html: Path | None, repo: Path) -> None:
-    """Publish stored results as asv's pages."""
+@click.option("--ledger", type=_FOLDER,
+              help="Let asv's pages show the run ledger's commits, and write it here.")  # fmt: skip
+def publish(results: Path | None, html: Path | None, repo: Path, ledger: Path | None) -> None:
+    """Publish stored results as pages, ours and asv's."""
     from dashboards import site
     from harness import config
+    from harness.registry import installed
+    from harness.tables import baselines_of
 
     root = results or config.load().results
-    report = site.publish(root, repo, html, versions=current_versions())
+    versions, baselines = current_versions(), dict(baselines_of(installed()))
+    report = site.publish(root, repo, html, versions=versions, baselines=baselines, ledger=ledger)
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
     for line in report.summary.left_out_lines():

@@ -1,4 +1,4 @@
-"""Publishes stored results as asv's pages, made to work without a network."""
+"""Publishes stored results: our pages, and asv's, made to work without a network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 from dashboards.asv_export import ExportSummary, export
+from dashboards.asv_pages import ASV_PAGE, make_whole
 from dashboards.folders import replacing
-from dashboards.offline import make_offline
-from harness import store
-from harness.case_run import case_runs
+from dashboards.ledger import BRANCH, on_ledger, write_ledger
+from dashboards.pages import collect, write_pages
 from harness.errors import AssayError
+
+CACHE = "cache"
+"""What stored runs tell, in the work folder: a run is read once."""
 
 _TAKEN_FROM_PROJECT = (
     "project",
@@ -56,10 +59,12 @@ def publish(
     html_dir: Path | None = None,
     *,
     versions: Mapping[str, str] = MappingProxyType({}),
+    baselines: Mapping[str, str] = MappingProxyType({}),
+    ledger: Path | None = None,
 ) -> PublishReport:
-    """Export the results below `store_root` to `.asv/results` of the repository and draw them.
+    """Draw the results below `store_root`: as our pages, and through `.asv/results` as asv's.
 
-    The pages show the commits on the branches that the repository's asv.conf.json names, or on
+    asv's pages show the commits on the branches that the repository's asv.conf.json names, or on
     HEAD where it names none that exists. An earlier dashboard stays until the new one is whole.
 
     Args:
@@ -67,6 +72,9 @@ def publish(
         repo: a folder in the git repository that the results were measured in.
         html_dir: where the pages go; `.asv/html` of the repository where it is None.
         versions: the current version by workload, as `export` takes it.
+        baselines: the name of the baseline variant by workload.
+        ledger: a folder for the run ledger, whose commits asv's pages then show in place of the
+            repository's; a new torch or driver is a point of its own there.
 
     Raises:
         AssayError: there is nothing to publish, asv is missing or fails, `repo` is not in a git
@@ -78,19 +86,35 @@ def publish(
     work = top / ".asv"
     html = (html_dir or work / "html").resolve()
     _refuse_to_delete(html, [top, store_root.resolve(), work / "results", Path.cwd()])
-    contents = store.read(store_root)
-    if not contents.results:
+    make_work_folder(work)
+    stored = collect(store_root, work / CACHE, baselines=baselines)
+    if not stored.entries:
         raise AssayError(f"no results in {store_root}; `assay run` makes some")
-    _make_work_folder(work)
-    cases = case_runs((stored.run, stored.result) for stored in contents.results)
-    summary = export(cases, work / "results", versions=versions)
-    config = work / "asv.conf.json"
+    cases = stored.cases()
     settings = _settings(top, work, html)
+    drawn = cases
+    if ledger is not None:
+        # asv takes a relative path from where its configuration is.
+        book = write_ledger(cases, ledger.resolve())
+        drawn = on_ledger(cases, book)
+        settings = _on_ledger(settings, book.folder)
+    summary = export(drawn, work / "results", versions=versions)
+    config = work / "asv.conf.json"
     config.write_text(json.dumps(settings, indent=4) + "\n", encoding="utf-8")
-    warnings = [*contents.problems, *_unseen(top, settings["branches"], summary.commits)]
+    unseen = _unseen(Path(settings["repo"]), settings["branches"], summary.commits)
+    warnings = [*stored.problems, *unseen]
     with replacing(html) as fresh:
         _run_asv_publish(config, fresh)
-        make_offline(fresh)
+        make_whole(fresh, own_pages=True)
+        write_pages(
+            stored,
+            fresh,
+            project=settings["project"],
+            left_out=summary.left_out,
+            problems=stored.problems,
+            repo=top,
+            baselines=baselines,
+        )
     return PublishReport(html / "index.html", config, summary, tuple(warnings))
 
 
@@ -129,19 +153,25 @@ def _refuse_to_delete(html: Path, kept: Sequence[Path]) -> None:
             raise AssayError(f"{html} holds {path} and would be deleted; choose another --html")
     if not html.exists() or (html.is_dir() and not any(html.iterdir())):
         return
-    page, index = html / "index.html", html / "index.json"
-    if not (index.is_file() and page.is_file() and b"airspeed velocity" in page.read_bytes()):
+    # Where asv made the dashboard by itself its page has its own name.
+    pages = [page for name in (ASV_PAGE, "index.html") if (page := html / name).is_file()]
+    drawn = any(b"airspeed velocity" in page.read_bytes() for page in pages)
+    if not (drawn and (html / "index.json").is_file()):
         raise AssayError(
             f"{html} is not a former dashboard and would be deleted; choose another --html"
         )
 
 
-def _make_work_folder(work: Path) -> None:
+def make_work_folder(work: Path) -> None:
+    """Make the folder of what is made from results, which no commit takes up.
+
+    Raises:
+        AssayError: it cannot be written.
+    """
     try:
         work.mkdir(exist_ok=True)
         ignore = work / ".gitignore"
         if not ignore.exists():
-            # What is made from results belongs in no commit.
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise AssayError(f"cannot write {work}: {error.strerror}; make it writable") from error
@@ -162,6 +192,19 @@ def _settings(top: Path, work: Path, html: Path) -> dict[str, Any]:
         "html_dir": str(html),
         "env_dir": str(work / "env"),
         "benchmark_dir": str(work / "benchmarks"),
+    }
+
+
+def _on_ledger(settings: Mapping[str, Any], ledger: Path) -> dict[str, Any]:
+    """Return the settings for the ledger's commits, without those that name the repository's."""
+    first = settings.get("regressions_first_commits")
+    off = {name: None for name in first if first[name] is None} if isinstance(first, dict) else {}
+    kept = {name: settings[name] for name in settings if name != "show_commit_url"}
+    return {
+        **kept,
+        "repo": str(ledger),
+        "branches": [BRANCH],
+        "regressions_first_commits": off,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,6 +52,23 @@ def test_the_interval_holds_the_value_and_is_never_narrower_than_its_floor(
     # Rounding may take the last digit of a floor.
     assert low <= cell.value * (1 - CI_FLOOR) * (1 + 1e-12)
     assert high >= cell.value * (1 + CI_FLOOR) * (1 - 1e-12)
+
+
+@given(medians=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_the_quartiles_are_those_of_numpy(medians: list[float]) -> None:
+    cell = cell_of(case_of([(median,) for median in medians]), QUANTITIES[0])
+    assert cell.stats is not None
+    expected = np.quantile(medians, [0.25, 0.75])
+    assert [cell.stats.q_25, cell.stats.q_75] == pytest.approx(expected)
+    assert cell.samples == tuple(medians)
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_a_process_counts_by_the_median_of_its_samples(samples: list[float]) -> None:
+    cell = cell_of(case_of([tuple(samples)]), QUANTITIES[0])
+    assert list(cell.samples) == pytest.approx([np.median(samples)])
 
 
 def test_the_samples_of_one_process_are_one_sample_without_an_interval() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import re
@@ -12,21 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asv import __file__ as asv_file
 from asv.config import Config
 from click.testing import CliRunner
 
-from dashboards import commands, offline
-from dashboards.offline import make_offline
+from dashboards import commands
 from dashboards.site import PublishReport, publish
 from harness.errors import AssayError
 from harness.records import Outcome, Result
 
 Make = Callable[..., Result]
 Store = Callable[[Sequence[Result | Sequence[Result]]], Path]
-
-VENDOR = Path(offline.__file__).with_name("vendor")
-ASV_PAGE = Path(asv_file).with_name("www") / "index.html"
 
 
 def asv(report: PublishReport, *arguments: str) -> str:
@@ -175,6 +169,33 @@ def test_the_projects_own_settings_shape_the_pages(
     assert index["params"]["branch"] == ["trunk"]
 
 
+def test_along_the_ledger_new_torch_is_a_point_of_its_own(
+    history_of: Any, measured: Make, stored: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = history_of(2)
+    old, new = ({"packages": {"torch": version}} for version in ("2.12.0", "2.13.0"))
+    settings = {
+        "show_commit_url": "https://example.org/",
+        "regressions_first_commits": {"heat": history.commits[0], "msrep": None},
+    }
+    (history.folder / "asv.conf.json").write_text(json.dumps(settings))
+    results = [
+        measured(history, 0, old),
+        measured(history, 0, new, started_at=history.times[0] + 999.0),
+        measured(history, 1, new),
+    ]
+    monkeypatch.chdir(history.folder)
+    report = publish(stored(results), Path(), ledger=Path("book"))
+    book = history.folder / "book"
+    commits = subprocess.check_output(["git", "rev-list", "main"], cwd=book, text=True).split()
+    index = page_of(report, "index.json")
+    assert len(commits) == 3
+    assert sorted(index["revision_to_hash"].values()) == sorted(commits)
+    assert index["show_commit_url"] == "#", "the ledger's commits are on no server"
+    (graph,) = (report.index.parent / "graphs").rglob("branch-main/**/heat.time.json")
+    assert len(json.loads(graph.read_text())) == 3
+
+
 def test_publishing_again_replaces_the_dashboard(
     history_of: Any, measured: Make, stored: Store
 ) -> None:
@@ -185,8 +206,21 @@ def test_publishing_again_replaces_the_dashboard(
     report = publish(root, history.folder)
     assert "msrep.time" in page_of(report, "index.json")["benchmarks"]
     names = {path.name for path in (history.folder / ".asv").iterdir()}
-    assert names == {".gitignore", "asv.conf.json", "html", "results"}
+    assert names == {".gitignore", "asv.conf.json", "cache", "html", "results"}
     assert history.git("status", "--porcelain") == ""
+
+
+def test_a_dashboard_that_asv_made_by_itself_is_replaced(
+    history_of: Any, measured: Make, stored: Store
+) -> None:
+    history = history_of(1)
+    html = history.folder / ".asv" / "html"
+    html.mkdir(parents=True)
+    (html / "index.html").write_text("<title>airspeed velocity</title>")
+    (html / "index.json").write_text("{}")
+    report = publish(stored([measured(history, 0)]), history.folder)
+    assert "airspeed velocity" not in report.index.read_text()
+    assert "airspeed velocity" in (html / "asv.html").read_text()
 
 
 def test_a_folder_that_is_no_dashboard_is_not_deleted(
@@ -218,7 +252,7 @@ def test_when_asv_fails_its_last_line_is_told_and_the_former_dashboard_stays(
         publish(root, history.folder)
     assert (history.folder / ".asv" / "html" / "index.html").read_bytes() == before
     names = {path.name for path in (history.folder / ".asv").iterdir()}
-    assert names == {".gitignore", "asv.conf.json", "html", "results"}
+    assert names == {".gitignore", "asv.conf.json", "cache", "html", "results"}
 
 
 def test_settings_that_are_not_json_are_one_clear_line(
@@ -281,50 +315,13 @@ def test_the_command_prints_the_page_and_what_was_left_out(
     assert there.stdout.splitlines()[-1] == ".asv/html/index.html"
 
 
-def test_the_published_page_loads_nothing_from_the_network(
-    history_of: Any, measured: Make, stored: Store
-) -> None:
-    history = history_of(1)
-    report = publish(stored([measured(history, 0)]), history.folder)
-    page = report.index.read_text()
-    loaded = re.findall(r'<(?:script|link|img)\b[^>]*?(?:src|href)="([^"]*)"', page)
-    assert len(loaded) > 15
-    for name in loaded:
-        assert (report.index.parent / name).is_file(), name
-    assert (report.index.parent / "vendor" / "LICENSES.md").is_file()
-
-
-@pytest.mark.parametrize("url", [*offline.SCRIPTS, *offline.STYLES])
-def test_another_page_than_asv_0_6_6_has_fails_loudly(tmp_path: Path, url: str) -> None:
-    text = ASV_PAGE.read_text()
-    (tmp_path / "index.html").write_text(text.replace(url, url + ".moved"))
-    with pytest.raises(AssayError, match=re.escape(f"{url} stands there 0 times")):
-        make_offline(tmp_path)
-
-
-def test_a_further_script_from_the_network_fails_loudly(tmp_path: Path) -> None:
-    extra = '<script src="https://example.org/new.js"></script></head>'
-    (tmp_path / "index.html").write_text(ASV_PAGE.read_text().replace("</head>", extra))
-    with pytest.raises(AssayError, match=re.escape("https://example.org/new.js is loaded from")):
-        make_offline(tmp_path)
-
-
-def test_vendored_files_are_those_of_the_packages_named_with_their_licences() -> None:
-    licences = (VENDOR / "LICENSES.md").read_text()
-    rows = re.findall(r"^\| (\S+) \| (\S+) \| \S+ \| \S+ \| ([0-9a-f]{64}) \|$", licences, re.M)
-    files = {path.name for path in VENDOR.iterdir()} - {"LICENSES.md"}
-    assert {name for name, _, _ in rows} == files
-    assert files == {*offline.SCRIPTS.values(), *offline.STYLES.values()}
-    for name, package, digest in rows:
-        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
-        assert f"\n## {package}\n" in licences
-
-
 def test_the_projects_configuration_is_one_that_asv_reads() -> None:
     root = Path(__file__).parents[2]
     config = Config.load(str(root / "asv.conf.json"))
     assert (config.project, config.branches) == ("assay", ["HEAD"])
     assert (config.results_dir, config.html_dir) == (".asv/results", ".asv/html")
+    assert config.plugins == [".dashboards.publisher"]
+    assert (root / config.benchmark_dir / "__init__.py").is_file()
 
 
 def processes(measured: Make, history: Any, at: int, seconds: float) -> list[Result]:
