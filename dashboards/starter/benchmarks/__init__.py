@@ -1,0 +1,3 @@
+"""What `asv run` measures: every workload that is registered with Assay."""
+
+from dashboards.suite import *  # noqa: F403

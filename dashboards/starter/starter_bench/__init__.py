@@ -1,0 +1,1 @@
+"""Workloads of starter-bench, measured with Assay."""
