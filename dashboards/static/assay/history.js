@@ -125,15 +125,15 @@ function label(commits, x) {
 function vertical(plot, low, high, lines, scale) {
   if (low === null || high === null) return scale === "log" ? [0.1, 10] : [0, 1];
   const [from, to] = plot.series[0].idxs ?? [0, plot.data[0].length - 1];
-  const ends = (name, share) => {
+  const ends = (name, place) => {
     const within = lines
       .flatMap(({ column }) => column[name].slice(from, to + 1))
       .filter(Number.isFinite)
       .sort((a, b) => a - b);
-    return within.length ? within[Math.floor(share * (within.length - 1))] : null;
+    return within.length ? within[place(within.length - 1)] : null;
   };
-  const least = Math.min(low, ends("low", 0.05) ?? low);
-  const most = Math.max(high, ends("high", 0.95) ?? high);
+  const least = Math.min(low, ends("low", (last) => Math.floor(0.05 * last)) ?? low);
+  const most = Math.max(high, ends("high", (last) => Math.ceil(0.95 * last)) ?? high);
   if (scale === "log") return fittedLog(Math.max(least, low / 10), most, 1.6);
   if (scale === "zero") return [0, most * 1.08 || 1];
   return fitted(least, most);

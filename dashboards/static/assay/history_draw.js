@@ -70,6 +70,7 @@ function markers(plot, { slot, column, values }, { xs, paint }) {
     if (dense && !single && !due && i !== seen.at(-1)) continue;
     if (due) last = left;
     const top = plot.valToPos(column.y[i], "y", true);
+    if (!single && alone(column.y, i)) whisker(plot, left, column.low[i], column.high[i], colour);
     draw(plot.ctx, `point${slot}`, left, top, {
       colour,
       ratio,
@@ -77,6 +78,30 @@ function markers(plot, { slot, column, values }, { xs, paint }) {
       hollow: single ? paint().bg : null,
     });
   }
+}
+
+/** A point without a neighbour has no band; its interval needs a line of its own. */
+function alone(y, i) {
+  let [before, after] = [i - 1, i + 1];
+  while (y[before] === undefined && before >= 0) before--;
+  while (y[after] === undefined && after < y.length) after++;
+  return !Number.isFinite(y[before]) && !Number.isFinite(y[after]);
+}
+
+function whisker({ ctx: context, valToPos }, left, low, high, colour) {
+  const ratio = devicePixelRatio;
+  const [bottom, top] = [valToPos(low, "y", true), valToPos(high, "y", true)];
+  context.strokeStyle = colour;
+  context.lineWidth = 1.2 * ratio;
+  context.setLineDash([]);
+  context.beginPath();
+  context.moveTo(left, bottom);
+  context.lineTo(left, top);
+  for (const end of [bottom, top]) {
+    context.moveTo(left - 4 * ratio, end);
+    context.lineTo(left + 4 * ratio, end);
+  }
+  context.stroke();
 }
 
 function steps(plot, { findings, paint }) {

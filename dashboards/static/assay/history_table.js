@@ -103,7 +103,7 @@ function found(rows, commits) {
     return el(
       "p",
       { class: "nothing" },
-      "The detector found no step, drift or spike in these series.",
+      "No step, drift or spike was found. Of fewer than 12 points nothing is ever told.",
     );
   rows.sort((a, b) => b.finding.x - a.finding.x);
   const name = (key) => QUANTITIES.find((quantity) => quantity.key === key)?.name ?? named(key);
