@@ -133,14 +133,14 @@ def _take(name: str, state: _State) -> None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         outcome, note = "failed", " ".join(message.split())
         click.echo(f"assay: {note}", err=True)
-        state.status = WRONG_USAGE
     except (click.Abort, BrokenPipeError):
         raise
     except Exception as error:
         # A bug of one step must not cost what the others have to tell.
         traceback.print_exc()
         outcome, note = "failed", f"{type(error).__name__}: {error}"
-        state.status = max(state.status, FAILED)
+    if outcome == "failed":
+        state.status = WRONG_USAGE
     state.steps.append(Step(name, outcome, time.monotonic() - start_s, note))
 
 

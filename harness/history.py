@@ -103,16 +103,13 @@ def series_of(group: Iterable[Placed], quantity: str) -> Series | None:
         None where nothing was measured.
     """
     pooled: dict[Position, list[Sighting]] = {}
-    last: Sighting | None = None
     for position, seen in sorted(group, key=_place_and_age):
         if quantity in seen.amounts:
             pooled.setdefault(position, []).append(seen)
-            last = seen if last is None or _age(seen) > _age(last) else last
-    if last is None:
+    if not pooled:
         return None
-    middles = [
-        [m for seen in own for m in seen.amounts[quantity].middles] for own in pooled.values()
-    ]
+    last = max((own[-1] for own in pooled.values()), key=_age)
+    middles = [_middles(own, quantity) for own in pooled.values()]
     known = [min(own) > 0 for own in middles]
     intervals = intervals_of(list(compress(middles, known)))
     return Series(
@@ -220,8 +217,16 @@ def _point(
     )
 
 
+def _middles(seen: Sequence[Sighting], quantity: str) -> tuple[float, ...]:
+    if len(seen) == 1:
+        return seen[0].amounts[quantity].middles
+    return tuple(middle for one in seen for middle in one.amounts[quantity].middles)
+
+
 def _canary(seen: Sequence[Sighting]) -> tuple[str, float] | None:
     canaries = [canary for one in seen for canary in one.canaries]
+    if not canaries:
+        return None
     kinds = {name for name, _ in canaries}
     return (kinds.pop(), median(s for _, s in canaries)) if len(kinds) == 1 else None
 

@@ -152,10 +152,11 @@ def _copy_run(source: Path, target: Path, copied: _Copied) -> None:
             continue
         try:
             if exists(there):
-                same = not there.is_symlink() and there.read_bytes() == body
-                if not same and not _is_thinned(place, there) and not _is_thinned(there, place):
-                    copied.conflicts.append(f"{place} differs from {there}")
-                if same or not _is_thinned(there, place):
+                if not there.is_symlink() and there.read_bytes() == body:
+                    continue
+                if not _is_thinned(there, place):
+                    if not _is_thinned(place, there):
+                        copied.conflicts.append(f"{place} differs from {there}")
                     continue
             if not target.exists():
                 target.mkdir(parents=True)

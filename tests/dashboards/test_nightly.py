@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import nightly_pull
+from dashboards import nightly, nightly_news, nightly_pull
 from dashboards.ledger import write_ledger
 from dashboards.nightly_news import Memory, News, failed, news, since
 from harness import store
@@ -230,6 +230,20 @@ def test_a_step_that_cannot_be_taken_costs_no_other(checkout: Path, assay: Assay
     assert "| detect | done |" in text
     assert (checkout / "results" / "nightly.json").is_file()
     assert (checkout / "html" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_bug_of_one_step_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_cases(tmp_path / "results", [night_of(0, 1.0)])
+    monkeypatch.setattr(nightly_news, "findings", None)
+    told: list[str] = []
+    options = nightly.Options(["detect", "ledger"], tmp_path / "results", tmp_path / "ledger")
+    assert nightly.spend_night(options, told.append) == 2
+    assert "Traceback" in capsys.readouterr().err
+    assert "| detect | failed |" in told[0]
+    assert "| ledger | done |" in told[0]
+    assert not (tmp_path / "results" / "nightly.json").exists(), "nothing was told"
 
 
 def test_a_damaged_memory_stops_no_measuring(checkout: Path, assay: Assay) -> None:
