@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -31,7 +31,10 @@ def repair_feed(html_dir: Path, page: str) -> None:
         AssayError: the feed is not as asv 0.6.6 writes it.
     """
     path = html_dir / _FILE
-    regressions = json.loads((html_dir / "regressions.json").read_text(encoding="utf-8"))
+    found = json.loads((html_dir / "regressions.json").read_text(encoding="utf-8"))
+    regressions: dict[str, list[Sequence[Any]]] = {}
+    for regression in found["regressions"]:
+        regressions.setdefault(regression[0], []).append(regression)
     ET.register_namespace("", _ATOM)
     try:
         tree = ET.parse(path)
@@ -43,7 +46,7 @@ def repair_feed(html_dir: Path, page: str) -> None:
             _child(entry, name) for name in ("id", "title", "link", "content")
         )
         href = link.get("href") or ""
-        graph = _graph_of(href, title.text or "", regressions["regressions"])
+        graph = _graph_of(href, regressions.get(_name_in(title.text or ""), ()))
         digest = hashlib.sha256(graph.encode()).hexdigest()[:16]
         identity.text = f"{identity.text}/{digest}"
         if identity.text in seen:
@@ -62,24 +65,21 @@ def _child(entry: ET.Element, name: str) -> ET.Element:
     return child
 
 
-def _graph_of(href: str, title: str, regressions: Sequence[Sequence[Any]]) -> str:
+def _name_in(title: str) -> str:
+    """Return what an entry's title, "12.00% NAME" or "3 units NAME", says is slower."""
+    return title.partition(" ")[2].removeprefix("units ")
+
+
+def _graph_of(href: str, alike: Sequence[Sequence[Any]]) -> str:
     """Return the path of the graph that an entry is about; it does not say so itself."""
     page, _, query = href.partition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
-    found = set(_matching(page, title, given, regressions))
+    found: set[str] = {
+        graph
+        for name, graph, params, *_ in alike
+        if page == f"index.html#{name.partition('(')[0]}"
+        and all(given.get(key) == str(value) for key, value in params.items())
+    }
     if len(found) != 1:
         raise other_page(_FILE, f"an entry's link {href!r} names {len(found)} graphs")
     return found.pop()
-
-
-def _matching(
-    page: str, title: str, given: dict[str, str], regressions: Sequence[Sequence[Any]]
-) -> Iterator[str]:
-    for name, graph, params, *_ in regressions:
-        expected = {key: str(value) for key, value in params.items()}
-        if (
-            page == f"index.html#{name.partition('(')[0]}"
-            and title.endswith(f" {name}")
-            and expected.items() <= given.items()
-        ):
-            yield graph

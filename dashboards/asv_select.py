@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
-from dashboards.asv_names import inert, safe_name
+from dashboards.asv_names import MAX_NAME, inert, safe_name
 from harness.case_run import CaseRun
 from harness.environment import environment_name, with_setting_names
 from harness.history import BEYOND as BEYOND
@@ -168,4 +168,7 @@ def _keep_one_processor(shown: Mapping[Place, dict[str, CaseRun]]) -> int:
 
 
 def _fact(value: object) -> str:
-    return "unknown" if value is None or value == "" else inert(str(value))
+    if value is None or value == "":
+        return "unknown"
+    # asv names folders by them, which file systems measure in bytes.
+    return inert(str(value)).encode()[: 2 * MAX_NAME].decode(errors="ignore")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from harness.detect_drift import Slope, placed, slopes
-from harness.detect_scan import Alarm, Noise, fit_autoregression, scan
+from harness.detect_scan import Alarm, Noise, Reading, fit_autoregression, scan
 from harness.errors import AssayError
 from harness.statistics import CONFIDENCE, Interval
 
@@ -87,13 +87,15 @@ class Detection:
     """What a history shows.
 
     Where the code changed with the environment, or within five points after, the change cannot be
-    told from the environment's and is part of its `EnvironmentChange`.
+    told from the environment's and is part of its `EnvironmentChange`. `reading` spares the next
+    search of the same history, with points added, the reading of those that it has read.
     """
 
     steps: tuple[Step, ...]
     drifts: tuple[Drift, ...]
     environment_changes: tuple[EnvironmentChange, ...]
     spikes: tuple[Spike, ...]
+    reading: Reading = field(default_factory=Reading, compare=False)
 
 
 def detect(
@@ -103,6 +105,7 @@ def detect(
     higher_is_better: bool = False,
     false_alarms: float = FALSE_ALARMS,
     min_change: float = 0.0,
+    earlier: Reading | None = None,
 ) -> Detection:
     """Return the steps, drifts, environment changes and spikes of a series.
 
@@ -115,6 +118,7 @@ def detect(
         higher_is_better: whether a step up is an improvement (a rate) or a regression (a time).
         false_alarms: how many steps per 1,000 points may be reported where there are none.
         min_change: leave out steps and drifts that change the level by less than this share.
+        earlier: the `reading` of a former search; it changes nothing but the time.
 
     Raises:
         AssayError: a value is not a positive number, or the arguments do not go together.
@@ -124,7 +128,8 @@ def detect(
     _check(false_alarms, min_change)
     if not len(y):
         return Detection((), (), (), ())
-    alarms = sorted(scan(y, boundaries, false_alarms), key=lambda alarm: alarm.index)
+    reading = scan(y, boundaries, false_alarms, earlier)
+    alarms = sorted(reading.alarms, key=lambda alarm: alarm.index)
     places = placed(y, [alarm.index for alarm in alarms], boundaries)
     alarms = [
         Alarm(index, alarm.seen, alarm.score) for index, alarm in zip(places, alarms, strict=True)
@@ -144,6 +149,7 @@ def detect(
         ),
         tuple(_environment_change(view, index, environments or ()) for index in boundaries),
         _spikes(view),
+        reading,
     )
 
 
@@ -201,12 +207,13 @@ class _View:
 
 def _autocovariance(phi: NDArray[np.float64]) -> NDArray[np.float64]:
     """Autocorrelations of an autoregression at 0 to 120 points, from its impulse response."""
-    response = np.zeros(240)
-    response[0] = 1.0
-    for i in range(1, len(response)):
-        lags = np.arange(1, min(i, len(phi)) + 1)
-        response[i] = float(phi[lags - 1] @ response[i - lags])
-    covariance = np.array([float(response[: 240 - lag] @ response[lag:]) for lag in range(121)])
+    newest_last = phi[::-1].tolist()
+    response = [0.0] * (len(phi) - 1) + [1.0]
+    for _ in range(239):
+        latest = response[len(response) - len(phi) :]
+        response.append(sum(c * r for c, r in zip(newest_last, latest, strict=True)))
+    impulse = np.array(response[-240:])
+    covariance = np.array([float(impulse[: 240 - lag] @ impulse[lag:]) for lag in range(121)])
     return np.asarray(covariance / covariance[0], np.float64)
 
 
@@ -264,8 +271,8 @@ def _logarithms(values: Sequence[float]) -> NDArray[np.float64]:
         )
     y = np.log(x)
     # A factor on all values moves logarithms by a constant and a rounding error; equal values must
-    # stay equal.
-    return np.round(y - np.median(y), 12) if len(y) else y
+    # stay equal, and points that come later must not move those that are here.
+    return np.round(y - y[0], 12) if len(y) else y
 
 
 def _boundaries(values: Sequence[float], environments: Sequence[str] | None) -> list[int]:

@@ -40,9 +40,11 @@ class Slope:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    criterion: float
-    coefficient: float
-    error: float
+    """Of each line: Schwarz's criterion, the slope and its standard error; [lines] float64."""
+
+    criterion: NDArray[np.float64]
+    coefficient: NDArray[np.float64]
+    error: NDArray[np.float64]
 
 
 def slopes(
@@ -125,26 +127,27 @@ def _slope(y: NDArray[np.float64], steps: list[int]) -> Slope | None:
     if n < _LEAST_LENGTH:
         return None
     level = _levels(y, steps)
-    best: tuple[_Fit, int, int] | None = None
     latest, earliest = (steps[0], steps[-1]) if steps else (n - 1, 0)
-    for first in _grid(0, latest):
-        for last in _grid(max(earliest, first + _LEAST_LENGTH - 1), n - 1):
-            line = np.clip(np.arange(n), first, last) - first
-            fit = _generalised(y, line.astype(np.float64))
-            if best is None or fit.criterion < best[0].criterion:
-                best = fit, first, last
-    if best is None:
+    ends = [
+        (first, last)
+        for first in _grid(0, latest)
+        for last in _grid(max(earliest, first + _LEAST_LENGTH - 1), n - 1)
+    ]
+    if not ends:
         return None
-    fit, first, last = best
-    if fit.criterion + _MARGIN > level or abs(fit.coefficient) < _LEAST_SCORE * fit.error:
+    from_, to = np.array(ends, np.float64).T[:, :, np.newaxis]
+    fit = _generalised(y, np.clip(np.arange(n), from_, to) - from_)
+    best = int(np.argmin(fit.criterion))
+    slope, error = float(fit.coefficient[best]), float(fit.error[best])
+    if fit.criterion[best] + _MARGIN > level or abs(slope) < _LEAST_SCORE * error:
         return None
-    return Slope(first, last, fit.coefficient, fit.error, tuple(steps))
+    return Slope(*ends[best], slope, error, tuple(steps))
 
 
 def _grid(low: int, high: int) -> list[int]:
     if high < low:
         return []
-    return sorted({round(i) for i in np.linspace(low, high, _GRID)})
+    return sorted({round(low + (high - low) * i / (_GRID - 1)) for i in range(_GRID)})
 
 
 def _levels(y: NDArray[np.float64], steps: list[int]) -> float:
@@ -152,38 +155,51 @@ def _levels(y: NDArray[np.float64], steps: list[int]) -> float:
     rest = y.copy()
     for left, right in pairwise([0, *steps, len(y)]):
         rest[left:right] -= rest[left:right].mean()
-    return _criterion(_innovations(rest, _correlation(rest)), 2 * len(steps) + 1)
+    rest = rest[np.newaxis]
+    return float(_criterion(_innovations(rest, _correlation(rest)), 2 * len(steps) + 1)[0])
 
 
-def _generalised(y: NDArray[np.float64], line: NDArray[np.float64]) -> _Fit:
-    centred, around = line - line.mean(), y - y.mean()
-    rest = around - centred * float(centred @ around) / float(centred @ centred)
-    rho = _correlation(rest)
-    design = np.stack([_innovations(np.ones_like(y), rho), _innovations(line, rho)], axis=1)
-    target = _innovations(y, rho)
-    inverse = np.linalg.inv(design.T @ design)
-    solution = inverse @ (design.T @ target)
-    rest = target - design @ solution
-    variance = float(rest @ rest) / max(1, len(y) - 4)
-    return _Fit(_criterion(rest, 4), float(solution[1]), float(np.sqrt(variance * inverse[1, 1])))
+def _generalised(y: NDArray[np.float64], lines: NDArray[np.float64]) -> _Fit:
+    """Fit a level and each of the lines to y by generalised least squares.
+
+    Args:
+        y: [points] float64.
+        lines: [lines, points] float64, none of them level.
+    """
+    centred, around = lines - lines.mean(axis=1, keepdims=True), y - y.mean()
+    slope = centred @ around / _dot(centred, centred)
+    rho = _correlation(around - centred * slope[:, np.newaxis])
+    level, line = _innovations(np.ones_like(lines), rho), _innovations(lines, rho)
+    target = _innovations(np.broadcast_to(around, lines.shape), rho)
+    aa, ab, bb = _dot(level, level), _dot(level, line), _dot(line, line)
+    ay, by = _dot(level, target), _dot(line, target)
+    determinant = aa * bb - ab * ab
+    height, slope = (bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant
+    rest = target - level * height[:, np.newaxis] - line * slope[:, np.newaxis]
+    variance = _dot(rest, rest) / max(1, len(y) - 4)
+    return _Fit(_criterion(rest, 4), slope, np.sqrt(variance * aa / determinant))
 
 
-def _correlation(rest: NDArray[np.float64]) -> float:
-    total = float(rest @ rest)
-    if total <= 0.0:
-        return 0.0
-    rho = float(rest[1:] @ rest[:-1]) / total
-    return float(np.clip(rho + (1.0 + 4.0 * max(rho, 0.0)) / len(rest), 0.0, 0.95))
+def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("ij,ij->i", a, b), np.float64)
 
 
-def _innovations(x: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
-    first = x[:1] * np.sqrt(1.0 - rho * rho)
-    return np.concatenate([first, x[1:] - rho * x[:-1]])
+def _correlation(rest: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = _dot(rest, rest)
+    rho = _dot(rest[:, 1:], rest[:, :-1]) / np.where(total > 0.0, total, 1.0)
+    corrected = rho + (1.0 + 4.0 * np.maximum(rho, 0.0)) / rest.shape[1]
+    return np.where(total > 0.0, np.clip(corrected, 0.0, 0.95), 0.0)
 
 
-def _criterion(rest: NDArray[np.float64], parameters: int) -> float:
-    n = len(rest)
-    return float(n * np.log(max(float(rest @ rest), 1e-30) / n) + parameters * np.log(n))
+def _innovations(x: NDArray[np.float64], rho: NDArray[np.float64]) -> NDArray[np.float64]:
+    rho = rho[:, np.newaxis]
+    return np.concatenate([x[:, :1] * np.sqrt(1.0 - rho * rho), x[:, 1:] - rho * x[:, :-1]], axis=1)
+
+
+def _criterion(rest: NDArray[np.float64], parameters: int) -> NDArray[np.float64]:
+    n = rest.shape[1]
+    squares = np.maximum(_dot(rest, rest), 1e-30)
+    return np.asarray(n * np.log(squares / n) + parameters * np.log(n), np.float64)
 
 
 def _without_spikes(y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,8 @@ _ORDER = 3
 _REFIT = 3  # points between two fits of the correlation
 
 _CLEAR_SCORE = 5.0  # of a split that is told without the scatter being known
+
+_FORM = 1  # raised when the same points would give other alarms
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,27 @@ class Noise:
         return added[len(self.phi) :]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What has been found in the first points of a series, from where reading can go on.
+
+    Attributes:
+        points: how many were read.
+        digest: of these points and of how they were read.
+        alarms: the steps, in the order in which they were found.
+    """
+
+    points: int = 0
+    digest: str = ""
+    alarms: tuple[Alarm, ...] = ()
+
+
 def scan(
-    y: NDArray[np.float64], boundaries: Iterable[int] = (), false_alarms: float = 1.0
-) -> list[Alarm]:
+    y: NDArray[np.float64],
+    boundaries: Collection[int] = (),
+    false_alarms: float = 1.0,
+    earlier: Reading | None = None,
+) -> Reading:
     """Return the steps of a series in the order in which they are found.
 
     Each answer rests on the points up to `seen` alone: reading on never takes one back. At every
@@ -91,9 +112,31 @@ def scan(
         y: logarithms of the values; [points] float64.
         boundaries: indices at which a new level is expected and is no step.
         false_alarms: how many steps per 1,000 points may be reported where there are none.
+        earlier: what was found in the first points of the series; the same comes out, sooner.
+            Of other points it is left aside.
     """
     reader = _Reader(y, frozenset(boundaries), false_alarms)
-    return list(reader.read())
+    known: tuple[Alarm, ...] = ()
+    seen = 0
+    if earlier is not None and _begins_with(y, boundaries, false_alarms, earlier):
+        known, seen = earlier.alarms, earlier.points
+        reader.resume(seen, known)
+    alarms = (*known, *reader.read(seen))
+    return Reading(len(y), _digest(y, boundaries, false_alarms), alarms)
+
+
+def _begins_with(
+    y: NDArray[np.float64], boundaries: Collection[int], false_alarms: float, earlier: Reading
+) -> bool:
+    points = earlier.points
+    return 0 < points <= len(y) and earlier.digest == _digest(y[:points], boundaries, false_alarms)
+
+
+def _digest(y: NDArray[np.float64], boundaries: Collection[int], false_alarms: float) -> str:
+    inside = sorted(index for index in boundaries if index < len(y))
+    digest = hashlib.sha256(repr((_FORM, inside, false_alarms)).encode())
+    digest.update(y.tobytes())
+    return digest.hexdigest()
 
 
 def statistics(y: NDArray[np.float64]) -> Iterator[tuple[int, float]]:
@@ -167,8 +210,20 @@ class _Reader:
     closed: list[NDArray[np.float64]] = field(default_factory=list)
     noise: Noise | None = None
 
-    def read(self) -> Iterator[Alarm]:
-        for seen in range(1, len(self.y) + 1):
+    def resume(self, seen: int, alarms: Collection[Alarm]) -> None:
+        """Be as after reading `seen` points and finding these alarms in them."""
+        closings = [(index + 1, index) for index in self.boundaries if index < seen]
+        closings += [(alarm.seen, alarm.index) for alarm in alarms]
+        for _, index in sorted(closings):
+            self._close(index)
+        # The scatter was estimated as soon as it could be after the last, and then in turns.
+        last = max((at for at, _ in closings), default=0)
+        first = max(last + 1, self.start + _HELD_BACK + _LEAST_BASELINE)
+        if seen >= first:
+            self.noise = self._fit(self._deviations(max(first, seen - seen % _REFIT)))
+
+    def read(self, after: int) -> Iterator[Alarm]:
+        for seen in range(after + 1, len(self.y) + 1):
             if seen - 1 in self.boundaries:
                 self._close(seen - 1)
             found = self.strongest(seen)
@@ -185,13 +240,11 @@ class _Reader:
 
     def strongest(self, seen: int) -> _Strongest | None:
         """Return the window that speaks most for a step, or None where nothing can be said yet."""
-        block = self.y[self.start : seen]
-        base = len(block) - _HELD_BACK
-        if base < _LEAST_BASELINE:
+        if seen - self.start < _HELD_BACK + _LEAST_BASELINE:
             return None
-        deviations = block[-_REFERENCE - _HELD_BACK :] - np.median(block[:base])
+        deviations = self._deviations(seen)
         if self.noise is None or seen % _REFIT == 0:
-            self.noise = self._fit(deviations[:-_HELD_BACK])
+            self.noise = self._fit(deviations)
         added = self.noise.innovations(deviations)
         reference = np.concatenate([added[:-_HELD_BACK], self.noise.old])[:_REFERENCE]
         if len(reference) < _LEAST_REFERENCE:
@@ -206,6 +259,12 @@ class _Reader:
         return _Strongest(
             len(reference), float(excess[best]), float(z[best]), int(usable[best]), scores
         )
+
+    def _deviations(self, seen: int) -> NDArray[np.float64]:
+        """The newest points about the level of those that are no news."""
+        block = self.y[self.start : seen]
+        level = np.median(block[: len(block) - _HELD_BACK])
+        return np.asarray(block[-_REFERENCE - _HELD_BACK :] - level)
 
     def _limit(self, found: _Strongest) -> float:
         assert self.noise is not None
@@ -222,6 +281,7 @@ class _Reader:
         return seen - int(lengths[int(np.argmax(z))])
 
     def _fit(self, deviations: NDArray[np.float64]) -> Noise:
+        deviations = deviations[:-_HELD_BACK]
         every = np.concatenate([deviations, *self.closed])[:_REFERENCE]
         low, high = np.quantile(every, [0.1, 0.9])
         # 1.5 ranges beyond the deciles are five standard deviations of Gaussian noise.

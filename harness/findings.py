@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import units
 from harness.detect import LEAST_POINTS, Detection, Drift, EnvironmentChange, Step, detect
+from harness.detect_scan import Reading
 from harness.history import Series
 from harness.printable import printable
 from harness.statistics import Interval
@@ -24,8 +25,8 @@ _WORTH_A_POOL = 20_000
 
 _CHUNK = 4  # series a worker is given at once
 
-Points = tuple[list[float], list[str]]
-"""The values of a series, and the environment of each."""
+Points = tuple[list[float], list[str], Reading | None]
+"""The values of a series, the environment of each, and what was found in the first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def findings(
     false_alarms: float,
     min_change: float,
     processes: int | None = None,
+    readings: MutableMapping[str, Reading] | None = None,
 ) -> list[Finding]:
     """Return what happened to each series, code before environment before spikes.
 
@@ -76,18 +78,28 @@ def findings(
         min_change: the smallest change of level, as a share, that is told.
         processes: how many search at once, which changes nothing of what is found; None for one
             a processor where there is much to search.
+        readings: what former searches have read, which only spares time; left as this one's.
     """
     every = list(series)
+    known = {} if readings is None else readings
+    former = [known.get(_name(one)) for one in every]
     search = partial(_detection, false_alarms=false_alarms, min_change=min_change)
     if processes is None:
-        many = sum(len(one.points) for one in every) >= _WORTH_A_POOL
-        processes = len(os.sched_getaffinity(0)) if many else 1
-    found = (
-        finding
-        for one, detection in zip(every, _searched(search, every, processes), strict=True)
-        for finding in _of(one, detection)
+        unread = sum(
+            max(0, len(one.points) - (reading.points if reading is not None else 0))
+            for one, reading in zip(every, former, strict=True)
+        )
+        processes = len(os.sched_getaffinity(0)) if unread >= _WORTH_A_POOL else 1
+    detections = _searched(search, every, former, processes)
+    known.clear()
+    known.update(
+        (_name(one), detection.reading) for one, detection in zip(every, detections, strict=True)
     )
-    return list(found)
+    return [
+        finding
+        for one, detection in zip(every, detections, strict=True)
+        for finding in _of(one, detection)
+    ]
 
 
 def too_short(series: Iterable[Series]) -> int:
@@ -126,14 +138,18 @@ def finding_sheets(found: Sequence[Finding]) -> list[Sheet]:
 
 
 def _searched(
-    search: Callable[[Points], Detection], every: Sequence[Series], processes: int
-) -> Iterable[Detection]:
+    search: Callable[[Points], Detection],
+    every: Sequence[Series],
+    former: Sequence[Reading | None],
+    processes: int,
+) -> list[Detection]:
     points = (
         (
             [point.interval.estimate for point in one.points],
             [point.environment for point in one.points],
+            reading,
         )
-        for one in every
+        for one, reading in zip(every, former, strict=True)
     )
     if processes < 2:
         return [search(one) for one in points]
@@ -144,10 +160,19 @@ def _searched(
 
 
 def _detection(points: Points, *, false_alarms: float, min_change: float) -> Detection:
-    values, environments = points
+    values, environments, earlier = points
     return detect(
-        values, environments=environments, false_alarms=false_alarms, min_change=min_change
+        values,
+        environments=environments,
+        false_alarms=false_alarms,
+        min_change=min_change,
+        earlier=earlier,
     )
+
+
+def _name(series: Series) -> str:
+    """What tells a series from all others, in every search."""
+    return "\0".join((series.machine, series.settings, series.case.key, series.quantity))
 
 
 def _of(series: Series, detection: Detection) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from dashboards.pages.collector import collector_paused
 from dashboards.pages.devices import device_json, devices_json
 from dashboards.pages.jsonfile import moment, text, write_json
 from dashboards.pages.overview import overview_json
+from dashboards.pages.readings import remembered
 from dashboards.pages.run_page import run_json
 from dashboards.pages.runs import runs_json
 from dashboards.pages.series import series_json
@@ -70,7 +71,8 @@ def write_pages(
     try:
         with collector_paused():
             stored = found if isinstance(found, Stored) else stored_of(found)
-            book = book_of(stored.entries, stored.surroundings)
+            with remembered(stored.readings) as readings:
+                book = book_of(stored.entries, stored.surroundings, readings)
             copy_static(html)
             write_json(data / "site.json", _site(book, project, (html / "asv.html").is_file()))
             write_json(data / "overview.json", overview_json(book, subjects, left_out, problems))

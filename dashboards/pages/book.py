@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from dashboards.pages.entries import Entry, Place, Surroundings
 from dashboards.pages.jsonfile import text
 from dashboards.pages.names import digest, file_names
 from harness.detect import FALSE_ALARMS
+from harness.detect_scan import Reading
 from harness.findings import Finding, findings
 from harness.history import Series, series_of
 from harness.records import Case
@@ -121,8 +122,18 @@ class Book:
     surroundings: Mapping[Setting, Mapping[str, str]]
 
 
-def book_of(entries: Iterable[Entry], surroundings: Iterable[Surroundings]) -> Book:
-    """Return what the pages are made of, whatever the order of what is given."""
+def book_of(
+    entries: Iterable[Entry],
+    surroundings: Iterable[Surroundings],
+    readings: MutableMapping[str, Reading] | None = None,
+) -> Book:
+    """Return what the pages are made of, whatever the order of what is given.
+
+    Args:
+        entries: every case of every run.
+        surroundings: the environments that they ran in.
+        readings: as `harness.findings.findings` takes and leaves them.
+    """
     entries = sorted(entries, key=lambda entry: (entry.at, entry.run, entry.key))
     versions = _current_versions(entries)
     current = [entry for entry in entries if versions[entry.case.workload] == entry.case.version]
@@ -133,7 +144,7 @@ def book_of(entries: Iterable[Entry], surroundings: Iterable[Surroundings]) -> B
         name: split_params([case.params for case in own])[1]
         for name, own in _cases(current).items()
     }
-    lines = _lines(placed, places, devices, varying)
+    lines = _lines(placed, places, devices, varying, readings)
     return Book(
         entries=entries,
         series=_by_series(current),
@@ -218,6 +229,7 @@ def _lines(
     places: Places,
     devices: Mapping[Place, Device],
     varying: Mapping[str, Sequence[str]],
+    readings: MutableMapping[str, Reading] | None,
 ) -> dict[Identity, Line]:
     groups = {
         identity: sorted(
@@ -233,7 +245,7 @@ def _lines(
         }
         for identity, own in groups.items()
     }
-    happened = _findings(series)
+    happened = _findings(series, readings)
     lines: dict[Identity, Line] = {}
     for identity, own in groups.items():
         newest, settings = own[-1][1], identity[1]
@@ -274,10 +286,12 @@ def _workloads(
     }
 
 
-def _findings(series: Mapping[Identity, Mapping[str, Series]]) -> dict[Identity, list[Finding]]:
+def _findings(
+    series: Mapping[Identity, Mapping[str, Series]], readings: MutableMapping[str, Reading] | None
+) -> dict[Identity, list[Finding]]:
     every = [one for own in series.values() for one in own.values()]
     found: dict[Identity, list[Finding]] = {}
-    for finding in findings(every, false_alarms=FALSE_ALARMS, min_change=0.0):
+    for finding in findings(every, false_alarms=FALSE_ALARMS, min_change=0.0, readings=readings):
         found.setdefault(_identity(finding.series), []).append(finding)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -17,7 +18,6 @@ MAX_LOG = 20_000
 _MAX_FACT = 2_000
 _MAX_ENTRIES = 500
 _MAX_DEPTH = 6
-_DIGITS = 6
 _EXACT = 2**53  # a whole number beyond it is another one in JavaScript
 
 
@@ -25,6 +25,13 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, compact and with sorted keys: equal values give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(value, order="deterministic"))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file of which a reader sees the former or the new content, never a part."""
+    part = path.with_name(f".{path.name}.{token_hex(4)}")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def text(value: object, limit: int = MAX_NAME) -> str:
@@ -44,7 +51,7 @@ def number(value: float | None) -> float | None:
     """Return a number with six significant digits; None for what is none, NaN or infinite."""
     if value is None or not math.isfinite(value):
         return None
-    rounded = float(f"{value:.{_DIGITS}g}")
+    rounded = float(f"{value:.6g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < _EXACT else rounded
 
 
@@ -54,8 +61,11 @@ def moment(unix_s: float) -> int:
 
 
 def numbers(values: Iterable[float | None]) -> list[float | None]:
-    """Return each of the values as `number` does."""
-    return [number(value) for value in values]
+    """Return each of the values with six significant digits, as `number` does."""
+    return [
+        None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+        for value in values
+    ]
 
 
 def interval(value: Interval | None) -> list[float | None] | None:

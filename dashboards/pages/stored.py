@@ -3,6 +3,7 @@
     cache/runs/<digest>.json     what the page of a run shows
     cache/runs/<digest>.run      what all other pages need of it
     cache/runs/<digest>.cases    its cases with one value for each process, for asv's files
+    cache/readings               how far the detector has read each series (`readings.py`)
 
 The digest is of the run's name and the time at which its folder changed last.
 
@@ -21,7 +22,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from secrets import token_hex
 from types import MappingProxyType
 
 import msgspec
@@ -29,6 +29,7 @@ import msgspec
 from dashboards.pages.collector import collector_paused
 from dashboards.pages.condensed import condensed
 from dashboards.pages.entries import Entry, Surroundings, entries_of, surroundings_of
+from dashboards.pages.jsonfile import replace_file
 from dashboards.pages.names import digest
 from dashboards.pages.run_page import run_json
 from harness.case_run import CaseRun, case_runs
@@ -43,6 +44,7 @@ _FORM = 1
 _WORTH_A_POOL = 16
 """Runs to read. A worker takes half a second to start, about what so few runs take."""
 
+_TOO_LARGE = "{} holds a whole number of more than 64 bits; move it away"
 _NO_TEXT = "{} has a name that is not UTF-8; rename it"
 _NOBODY: Mapping[str, str] = MappingProxyType({})
 
@@ -56,12 +58,14 @@ class Stored:
         surroundings: the environments that they ran in.
         problems: one line for every file or run that cannot be read.
         pages: the file with what the page of a run shows, by the run's id.
+        readings: where the detector's readings are kept; None for nowhere.
     """
 
     entries: tuple[Entry, ...]
     surroundings: tuple[Surroundings, ...]
     problems: tuple[str, ...] = ()
     pages: Mapping[str, Path] = field(default_factory=dict)
+    readings: Path | None = None
 
     def cases(self) -> list[CaseRun]:
         """Return every case of every run that lies in the cache, condensed.
@@ -137,10 +141,11 @@ def collect(root: Path, cache: Path, *, baselines: Mapping[str, str] = _NOBODY) 
         _read([task for task in tasks if not task.is_kept()])
         _forget(folder, tasks)
         with collector_paused():
-            return _stored(
+            stored = _stored(
                 tasks,
                 [_NO_TEXT.format(printable(str(run))) for run in runs if not _is_text(run.name)],
             )
+            return replace(stored, readings=cache / "readings")
     except OSError as error:
         raise AssayError(
             f"cannot write {cache}: {error.strerror or error}; make room or delete it"
@@ -180,11 +185,18 @@ def _keep(task: _Task) -> None:
     """Read one run and keep what it tells; last what says that it is kept."""
     contents = read_folder(task.folder)
     cases = case_runs((stored.run, stored.result) for stored in contents.results)
+    try:
+        _keep_cases(task, cases, contents.problems)
+    except OverflowError:
+        _keep_cases(task, [], (*contents.problems, _TOO_LARGE.format(printable(str(task.folder)))))
+
+
+def _keep_cases(task: _Task, cases: Sequence[CaseRun], problems: Sequence[str]) -> None:
     page = run_json(task.folder.name, cases, task.baselines) if cases else None
-    _replace(task.page, msgspec.json.encode(page, order="deterministic"))
-    _replace(task.cases, msgspec.msgpack.encode(_apart(cases)))
-    told = _Told(contents.problems, tuple(entries_of(cases)), tuple(surroundings_of(cases)))
-    _replace(task.kept, msgspec.msgpack.encode(told))
+    replace_file(task.page, msgspec.json.encode(page, order="deterministic"))
+    replace_file(task.cases, msgspec.msgpack.encode(_apart(cases)))
+    told = _Told(tuple(problems), tuple(entries_of(cases)), tuple(surroundings_of(cases)))
+    replace_file(task.kept, msgspec.msgpack.encode(told))
 
 
 def _apart(cases: Iterable[CaseRun]) -> _Cases:
@@ -217,12 +229,6 @@ def _place(environment: Facts, environments: list[Facts]) -> int:
             return place
     environments.append(environment)
     return len(environments) - 1
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{token_hex(4)}")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _forget(folder: Path, tasks: Iterable[_Task]) -> None:

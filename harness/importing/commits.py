@@ -23,7 +23,7 @@ def resolve(directory: Path, revision: str) -> Commit:
         f"git knows no commit {revision!r} in {directory}; run in a checkout of the repository "
         "that was measured"
     )
-    if revision.startswith("-"):
+    if revision.startswith("-") or ".." in revision:  # an option, a range
         raise wrong
     show = ("log", "-1", "--no-show-signature", "--format=%H %ct", revision, "--")
     try:

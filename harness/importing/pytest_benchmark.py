@@ -139,11 +139,7 @@ def results(document: Document, workload: str | None) -> Iterator[Found]:
     environment = environment_of(host, _commit(file.commit_info))
     seen: set[str] = set()
     suite = workload or file.commit_info.project or NAME
-    alike = Counter((test.group, _node(test), repr(_params(test))) for test in file.benchmarks)
-    for test, (variant, benchmark) in zip(file.benchmarks, _names(file.benchmarks), strict=True):
-        own = _params(test)
-        if alike[test.group, _node(test), repr(own)] > 1:
-            own = _by_id(test)
+    for test, variant, benchmark, own in _cases(file.benchmarks):
         params = case_params(document, {"benchmark": benchmark, **own})
         case = Case(suite, VERSION, variant, backend_of(host), params)
         if case.key in seen:
@@ -191,17 +187,22 @@ def _commit(info: _CommitInfo) -> Commit:
     return Commit(found, unix_time(info.time), info.dirty)
 
 
-def _names(tests: list[_Test]) -> Iterator[tuple[str, str]]:
-    """Yield each test's variant and its value of the parameter `benchmark`."""
+def _cases(tests: list[_Test]) -> Iterator[tuple[_Test, str, str, dict[str, Scalar]]]:
+    """Yield each test with its variant, its value of `benchmark`, and its own parameters."""
     # Two tests of one name in a group, of two classes or files, are told apart by where they are.
     places = {(test.group, _node(test)) for test in tests}
     shared = Counter((group, _short(node)) for group, node in places)
+    # Values that look alike (None and "None", one value twice) by the id that pytest gave them.
+    alike = Counter((test.group, _node(test), str(_params(test))) for test in tests)
     for test in tests:
-        node = _node(test)
+        node, own = _node(test), _params(test)
+        if alike[test.group, node, str(own)] > 1:
+            own = _by_id(test)
         if test.group is None:
-            yield DEFAULT_VARIANT, node
+            yield test, DEFAULT_VARIANT, node, own
         else:
-            yield (node if shared[test.group, _short(node)] > 1 else _short(node)), test.group
+            short = _short(node)
+            yield test, node if shared[test.group, short] > 1 else short, test.group, own
 
 
 def _short(node: str) -> str:

@@ -311,6 +311,13 @@ def test_asvs_pages_fit_a_phone(browser: Any, address: str, page: str, tmp_path:
     )
     assert seen == 360
     assert width <= 360
+    # The legend covers nothing of the graph.
+    if page == "#heat.time":
+        assert browser.execute_script(
+            "const [legend, canvas] = ['.legend', 'canvas'].map(name =>"
+            " document.querySelector(`#main-graph ${name}`).getBoundingClientRect());"
+            "return legend.height > 20 && legend.top >= canvas.bottom"
+        )
     # The navigation covers nothing: what follows starts below it.
     covered = browser.execute_script(
         "const below = $('#nav')[0].getBoundingClientRect().bottom;"

@@ -196,6 +196,18 @@ def test_along_the_ledger_new_torch_is_a_point_of_its_own(
     assert len(json.loads(graph.read_text())) == 3
 
 
+def test_publishing_again_reads_no_finished_run_again(
+    history_of: Any, measured: Make, stored: Store
+) -> None:
+    history = history_of(2)
+    root = stored([measured(history, 0)])
+    publish(root, history.folder)
+    (result,) = root.glob("*/*-0.json")
+    result.write_text("in place, which the folder's time does not tell")
+    stored([measured(history, 1)])
+    assert publish(root, history.folder).warnings == ()
+
+
 def test_publishing_again_replaces_the_dashboard(
     history_of: Any, measured: Make, stored: Store
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy.signal import lfilter
 
 from harness.detect import LEAST_POINTS, Detection, detect
 from harness.detect_critical import FALSE_ALARMS, REFERENCES, limit
+from harness.detect_scan import Alarm
 from harness.errors import AssayError
 
 Values = NDArray[np.float64]
@@ -270,3 +272,38 @@ def test_a_large_step_of_a_short_history_is_found(before: int) -> None:
 def test_a_level_without_any_scatter_steps_at_once() -> None:
     [step] = detect([1.0] * 15 + [1.001] * 6).steps
     assert (step.index, step.regression) == (15, True)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(20, 160),
+    st.integers(0, 3),
+    st.floats(0.0, 1.0),
+    st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_reading_on_from_any_point_finds_the_same(
+    seed: int, points: int, steps: int, share: float, bumped: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(0.0, 0.01, points)
+    for _ in range(steps):
+        y[rng.integers(0, points) :] += rng.normal(0.0, 0.2)
+    values = np.exp(y).tolist()
+    environments = ["old" if i < points // 2 or not bumped else "new" for i in range(points)]
+    first = int(share * points)
+    earlier = detect(values[:first], environments=environments[:first]).reading
+    assert earlier.points == first
+    whole = detect(values, environments=environments)
+    resumed = detect(values, environments=environments, earlier=earlier)
+    assert resumed == whole
+    assert resumed.reading == whole.reading
+
+
+def test_a_reading_of_other_points_is_left_aside() -> None:
+    values = np.exp(np.random.default_rng(3).normal(0.0, 0.01, 80)).tolist()
+    earlier = detect(values[:60]).reading
+    lie = replace(earlier, alarms=(Alarm(30, 35, 9.0),))
+    assert detect(values, earlier=lie).steps  # of the same points it is believed
+    values[10] *= 1.001
+    assert detect(values, earlier=lie) == detect(values)

@@ -31,7 +31,7 @@ export function runCase(one, key, full, entry, runs) {
       "p",
       { class: "lead" },
       badge(one.outcome),
-      ` ${OUTCOMES[one.outcome] ?? ""}. `,
+      ` ${told(one)}. `,
       el("a", { href: href("run.html", { run: full.id }) }, full.id),
       ` at ${moment(entry.at)} UTC on ${entry.machine}, commit `,
       el("code", null, short(entry.commit)),
@@ -184,4 +184,9 @@ function shares(one) {
     ),
     table("Shares of ceilings", columns, one.shares),
   ];
+}
+
+function told(one) {
+  if (one.flags.includes("imported")) return "measured by another tool, not verified";
+  return OUTCOMES[one.outcome] ?? "";
 }

@@ -9,7 +9,7 @@ import { nothing, problem } from "./shell.js";
 /** How each process went, and what all of them did. */
 export function processes(one) {
   const verified = ({ verification }) => {
-    if (!verification) return "not reached";
+    if (!verification) return "none";
     const { error, tolerance, passed, reference, detail } = verification;
     const size = error === null ? "not finite" : number(error, 2);
     return [

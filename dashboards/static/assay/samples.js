@@ -95,7 +95,7 @@ export function samples(name, taken, headline) {
 function spreadText(headline) {
   return hasEnds(headline)
     ? "ticks: the processes' medians; band: the 95 % interval"
-    : "ticks: the processes' medians; 1 process has no interval";
+    : "ticks: the processes' medians; no interval";
 }
 
 function byProcess(name, unit, taken) {

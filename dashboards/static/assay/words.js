@@ -12,6 +12,10 @@ export const FLAGS = {
   pressure: "Other work of the machine made tasks wait for a processor, memory or a disk.",
   thinned: "Samples were dropped from the store to save space.",
   bad_input: "The reason is something that whoever started the run can mend.",
+  imported: "Measured by another tool; nothing verified the output.",
+  summary_only: "The imported file held no rounds; the value is their median.",
+  whole_process: "The imported peak is of the whole process, interpreter included.",
+  other_timer: "The imported times are of another timer than the clock.",
   wrap_ambiguous: "The energy counter may have wrapped around more than once.",
 };
 

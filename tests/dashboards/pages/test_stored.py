@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -174,3 +175,32 @@ def test_a_cache_that_cannot_be_written_is_one_line_with_the_fix(
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(AssayError, match=r"cannot write .*cache"):
         collect(fill(cases_of(1)), tmp_path / "cache")
+
+
+def test_a_night_reads_on_in_each_series_to_the_same_pages(fill: Fill, tmp_path: Path) -> None:
+    cases = cases_of(30)
+    early = fill(one for one in cases if one.run < "night-026")
+    pages_of(early, tmp_path / "html")
+    readings = tmp_path / "cache" / "readings"
+    former = readings.read_bytes()
+    root = fill(one for one in cases if one.run >= "night-026")
+    write_pages(stored_cases(root), tmp_path / "direct", project="toy")
+    assert pages_of(root, tmp_path / "html") == Pages(tmp_path / "direct").bytes()
+    assert readings.read_bytes() != former
+    readings.write_bytes(former[:-3])  # damaged
+    assert pages_of(root, tmp_path / "html") == Pages(tmp_path / "direct").bytes()
+
+
+def test_a_number_that_no_reader_could_hold_costs_its_run_and_is_told(
+    fill: Fill, tmp_path: Path
+) -> None:
+    root = fill(cases_of(2))
+    path = min((root / "night-001").glob("*-0.json"))
+    content = json.loads(path.read_bytes())
+    content["result"]["inputs"] = {"rows": 2**70}
+    path.write_text(json.dumps(content))
+    found = collect(root, tmp_path / "cache")
+    [problem] = found.problems
+    assert "night-001" in problem
+    assert "more than 64 bits; move it away" in problem
+    assert set(found.pages) == {"night-000"}

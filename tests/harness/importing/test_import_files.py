@@ -186,7 +186,7 @@ def test_a_commit_that_contradicts_the_file_is_refused(suite: Suite, tmp_path: P
         import_files([file], tmp_path / "results", commit=other)
 
 
-@pytest.mark.parametrize("name", ["no-such-branch", "--all", "", "\0"])
+@pytest.mark.parametrize("name", ["no-such-branch", "--all", "HEAD..HEAD", "", "\0"])
 def test_a_commit_that_git_does_not_know_is_refused(suite: Suite, name: str) -> None:
     with pytest.raises(AssayError, match=r"leave out --commit|git knows no commit"):
         resolve(suite.folder, name)
