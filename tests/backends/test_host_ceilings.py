@@ -156,7 +156,8 @@ def test_who_declares_ten_times_his_bytes_is_told_from_who_is_honest(
         )
 
     assert impossible(declaring(1.0)) is None
-    assert 0.1 < shares(declaring(1.0))[0].share < 1.1
+    # A machine whose memory others use may be twice as fast a second later.
+    assert 0.1 < shares(declaring(1.0))[0].share < 3.0
     assert "at least" in (impossible(declaring(10.0)) or "")
 
 

@@ -148,7 +148,8 @@ def test_a_drag_zooms_and_a_double_click_returns(browser: Any, address: str) -> 
     low, high = re.search(r"x=([\d.]+)%2C([\d.]+)", browser.current_url).groups()  # type: ignore[union-attr]
     assert 15 < float(low) < float(high) < 35
     browser.find_element("css selector", "#chart-peak_memory + * + details summary").click()
-    rows = browser.find_elements("css selector", "#chart-peak_memory ~ details tbody tr")
+    cells = "#chart-peak_memory ~ details tbody tr"
+    rows = wait_for(browser, lambda b: b.find_elements("css selector", cells))
     assert 3 <= len(rows) < 40
     ActionChains(browser).double_click(plot).perform()
     wait_for(browser, lambda b: "x=" not in b.current_url)

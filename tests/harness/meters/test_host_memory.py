@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 import sys
 import textwrap
@@ -26,7 +27,10 @@ print("ready", flush=True)
 
 
 def touched(mebibytes: int) -> np.ndarray:
-    return np.ones(mebibytes * MIB, dtype=np.uint8)
+    # Fresh pages: an allocator may give what earlier tests have left resident.
+    pages = np.frombuffer(mmap.mmap(-1, mebibytes * MIB), dtype=np.uint8)
+    pages[:] = 1
+    return pages
 
 
 def in_a_fresh_process(script: str) -> float:
