@@ -10,10 +10,9 @@ from operator import itemgetter
 from dashboards.asv_names import MAX_NAME, inert, safe_name
 from harness.case_run import CaseRun
 from harness.environment import environment_name, with_setting_names
-from harness.history import BEYOND as BEYOND
-from harness.history import unfit
 from harness.records import Result
 from harness.rows import supersedes
+from harness.sighting import unfit
 
 SUPERSEDED = "a newer result of the same case is there"
 OTHER_PROCESSOR = "another processor has the same machine name"

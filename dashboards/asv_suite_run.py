@@ -10,7 +10,6 @@ import msgspec
 
 from dashboards.asv_cell import Quantity, cell_of
 from dashboards.asv_names import safe_name
-from dashboards.asv_select import BEYOND
 from harness import rounds, session
 from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
@@ -18,6 +17,7 @@ from harness.isolate import run_isolated
 from harness.plan import Plan, PlannedCase
 from harness.records import Case, Ceiling, Outcome, Result
 from harness.registry import resolve
+from harness.sighting import BEYOND
 from harness.task import Task
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from dashboards.ledger_lock import COMMIT, Facts, digest, document, lock_of, sub
 from harness.case_run import CaseRun
 from harness.checkout import run_git
 from harness.errors import AssayError
-from harness.history import unplaced
+from harness.sighting import unplaced
 
 LOCK_FILE = "lock.json"
 BRANCH = "main"
@@ -188,19 +187,7 @@ def _is_marked(folder: Path) -> bool:
 
 def _import(folder: Path, entries: Sequence[Entry]) -> list[str]:
     """Make the branch anew and check it out; return the commits' hashes, the oldest first."""
-    done = subprocess.run(
-        ["git", "fast-import", "--quiet", "--force"],
-        cwd=folder,
-        # In a hook these would name another repository.
-        env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        | {"GIT_DIR": ".git", "LC_ALL": "C"},
-        input=_stream(entries),
-        capture_output=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise _unwritten(folder, _line(done.stderr))
+    _own_git(folder, "fast-import", "--quiet", "--force", stdin=_stream(entries))
     _own_git(folder, "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
     _own_git(folder, "reset", "--quiet", "--hard")
     return _own_git(folder, "rev-list", "--reverse", BRANCH).split()
@@ -225,16 +212,18 @@ def _stream(entries: Sequence[Entry]) -> bytes:
     return b"".join(parts)
 
 
-def _own_git(folder: Path, *arguments: str) -> str:
+def _own_git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
     # Named outright, so that git never looks for a repository in the folders above.
-    return _git(folder, "--git-dir=.git", "--work-tree=.", *arguments)
+    return _git(folder, "--git-dir=.git", "--work-tree=.", *arguments, stdin=stdin)
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
     try:
-        done = run_git(folder, *arguments, timeout_s=_TIMEOUT_S)
+        done = run_git(folder, *arguments, timeout_s=_TIMEOUT_S, stdin=stdin)
     except FileNotFoundError as error:
         raise AssayError("git does not start; install git to keep a ledger") from error
+    except subprocess.TimeoutExpired as error:
+        raise _unwritten(folder, f"git took over {_TIMEOUT_S:.0f} s") from error
     if done.returncode != 0:
         raise _unwritten(folder, _line(done.stderr))
     return done.stdout.decode()

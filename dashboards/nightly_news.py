@@ -14,13 +14,12 @@ from harness.findings import Finding, findings
 from harness.history import histories
 from harness.records import Outcome
 from harness.rows import latest_of_each_case
+from harness.sighting import QUANTITIES
 from harness.store import write_record
 from harness.validity import read_record
 
 FILE_NAME = "nightly.json"
 """In the results folder: what the last night told."""
-
-QUANTITIES = ("time", "peak_memory", "energy")
 
 LEEWAY = 5
 """Points by which more measurements may move what was found: those that the detector ignores

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dashboards.ledger import Ledger
-from dashboards.nightly_news import QUANTITIES, News, failed, in_source
+from dashboards.nightly_news import News, failed, in_source
 from harness.case_run import CaseRun
 from harness.findings import Finding, finding_sheets
 from harness.records import Outcome
+from harness.sighting import QUANTITIES
 from harness.tables import Sheet, markdown_of_sheets
 from harness.units import format_duration
 

@@ -19,10 +19,13 @@ from dashboards.asv_pages import ASV_PAGE, make_whole
 from dashboards.folders import replacing
 from dashboards.ledger import BRANCH, on_ledger, write_ledger
 from dashboards.pages import collect, write_pages
+from harness.checkout import run_git
 from harness.errors import AssayError
 
 CACHE = "cache"
 """What stored runs tell, in the work folder: a run is read once."""
+
+_GIT_TIMEOUT_S = 60.0  # a list of all commits of a large repository takes some seconds
 
 _TAKEN_FROM_PROJECT = (
     "project",
@@ -132,19 +135,15 @@ def repository(folder: Path) -> Path:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            env=_environ(),
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            check=False,
-        )
+        done = run_git(folder, *arguments, timeout_s=_GIT_TIMEOUT_S)
     except OSError as error:
         raise AssayError(f"git does not start: {error.strerror}; install git") from error
+    except subprocess.TimeoutExpired as error:
+        raise AssayError(f"git took over {_GIT_TIMEOUT_S:.0f} s in {folder}; try again") from error
     if done.returncode != 0:
-        raise AssayError(f"git says of {folder}: {_last_line(done.stderr)}")
-    return done.stdout
+        said = done.stderr.decode("utf-8", "replace")
+        raise AssayError(f"git says of {folder}: {_last_line(said)}")
+    return done.stdout.decode("utf-8", "surrogateescape")
 
 
 def _refuse_to_delete(html: Path, kept: Sequence[Path]) -> None:

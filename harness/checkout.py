@@ -57,7 +57,11 @@ class _GitError(Exception):
 
 
 def run_git(
-    directory: Path, *arguments: str, timeout_s: float, close_fds: bool = True
+    directory: Path,
+    *arguments: str,
+    timeout_s: float,
+    close_fds: bool = True,
+    stdin: bytes = b"",
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git in a folder, without hooks, prompts or the caller's GIT_*, whatever it says.
 
@@ -73,7 +77,7 @@ def run_git(
     return subprocess.run(
         ["git", "-C", str(directory), *settings, *arguments],
         env=environ,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         timeout=timeout_s,
         check=False,

@@ -11,20 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from statistics import median
 
-import numpy as np
-
 from harness.case_run import CaseRun
 from harness.errors import AssayError
 from harness.records import Case
-from harness.repetition import _kept, _stated, student
-from harness.sighting import BEYOND as BEYOND
+from harness.repetition import process_intervals
 from harness.sighting import Identity, Position, Sighting, places_of, sightings_of
-from harness.sighting import unfit as unfit
-from harness.sighting import unplaced as unplaced
-from harness.statistics import CONFIDENCE, Interval
-
-_LARGEST_EXPONENT = 700.0  # beyond, e to that power is no number
-
+from harness.statistics import Interval
 
 Placed = tuple[Position, Sighting]
 """What was seen, and where it stands."""
@@ -111,7 +103,7 @@ def series_of(group: Iterable[Placed], quantity: str) -> Series | None:
     last = max((own[-1] for own in pooled.values()), key=_age)
     middles = [_middles(own, quantity) for own in pooled.values()]
     known = [min(own) > 0 for own in middles]
-    intervals = intervals_of(list(compress(middles, known)))
+    intervals = process_intervals(list(compress(middles, known)))
     return Series(
         machine=last.machine,
         case=last.case,
@@ -158,39 +150,6 @@ def normalised(series: Series) -> Series:
         series,
         points=tuple(_scaled(point, typical / canary_s) for point, canary_s in known),
     )
-
-
-def intervals_of(groups: Sequence[Sequence[float]]) -> list[Interval]:
-    """Return `process_interval` of each group of medians, all of one size at once.
-
-    Args:
-        groups: the median of each process, positive; at least one a group.
-    """
-    found: dict[int, Interval] = {}
-    sizes: dict[int, list[int]] = {}
-    for place, group in enumerate(groups):
-        sizes.setdefault(len(group), []).append(place)
-    for count, places in sizes.items():
-        logs = np.sort(np.log([groups[place] for place in places]), axis=1)
-        kept = _kept(count)
-        cut = (count - kept) // 2
-        means = logs[:, cut : count - cut].mean(axis=1)
-        if kept == 1:
-            middles = np.exp(means).tolist()
-            found |= {
-                place: Interval(middle, None, None, 0.0)
-                for place, middle in zip(places, middles, strict=True)
-            }
-            continue
-        winsorised = np.clip(logs, logs[:, [cut]], logs[:, [count - 1 - cut]])
-        squares = winsorised.var(axis=1) * count
-        reach = student(_stated(CONFIDENCE), kept - 1) * np.sqrt(squares / (kept * (kept - 1)))
-        ends = np.exp(np.minimum([means, means - reach, means + reach], _LARGEST_EXPONENT))
-        found |= {
-            place: Interval(middle, low, high, CONFIDENCE)
-            for place, (middle, low, high) in zip(places, ends.T.tolist(), strict=True)
-        }
-    return [found[place] for place in range(len(groups))]
 
 
 def _place_and_age(placed: Placed) -> tuple[Position, float, str]:

@@ -73,6 +73,39 @@ def process_interval(groups: Sequence[Sequence[float]], confidence: float = CONF
     return Interval(estimate, low, high, confidence)
 
 
+def process_intervals(groups: Sequence[Sequence[float]]) -> list[Interval]:
+    """Return `process_interval` of each group of medians, all of one size at once.
+
+    Args:
+        groups: the median of each process, positive; at least one a group.
+    """
+    found: dict[int, Interval] = {}
+    sizes: dict[int, list[int]] = {}
+    for place, group in enumerate(groups):
+        sizes.setdefault(len(group), []).append(place)
+    for count, places in sizes.items():
+        logs = np.sort(np.log([groups[place] for place in places]), axis=1)
+        kept = _kept(count)
+        cut = (count - kept) // 2
+        means = logs[:, cut : count - cut].mean(axis=1)
+        if kept == 1:
+            middles = np.exp(means).tolist()
+            found |= {
+                place: Interval(middle, None, None, 0.0)
+                for place, middle in zip(places, middles, strict=True)
+            }
+            continue
+        winsorised = np.clip(logs, logs[:, [cut]], logs[:, [count - 1 - cut]])
+        squares = winsorised.var(axis=1) * count
+        reach = student(_stated(CONFIDENCE), kept - 1) * np.sqrt(squares / (kept * (kept - 1)))
+        ends = np.exp(np.minimum([means, means - reach, means + reach], _LARGEST_EXPONENT))
+        found |= {
+            place: Interval(middle, low, high, CONFIDENCE)
+            for place, (middle, low, high) in zip(places, ends.T.tolist(), strict=True)
+        }
+    return [found[place] for place in range(len(groups))]
+
+
 def half_width(interval: Interval) -> float | None:
     """Return half the width of an interval as a share of its estimate; None without bounds."""
     if interval.low is None or interval.high is None:

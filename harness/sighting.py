@@ -13,6 +13,7 @@ from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
 from harness.environment import DEVICE_VERSIONS
 from harness.records import Case, Outcome, Result, Status
+from harness.validity import COMMIT
 
 QUANTITIES = ("time", "peak_memory", "energy")
 """What has a history."""
@@ -24,7 +25,6 @@ NO_MACHINE = "the machine has no name"
 BEYOND = "it is beyond its ceiling, and so impossible"
 
 _WORD = re.compile(r'[^\s="]+')
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 Identity = tuple[str, str, str]
 """What a series is about: machine, settings and the case's key."""
@@ -218,7 +218,7 @@ def places_of(sightings: Iterable[Sighting]) -> Places:
 def _unplaced(result: Result) -> str | None:
     environment = result.environment
     commit, date = environment.get("commit"), environment.get("commit_time")
-    if not (isinstance(commit, str) and _COMMIT.fullmatch(commit)):
+    if not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
         return NO_COMMIT
     if environment.get("dirty") is not False:
         return DIRTY

@@ -38,7 +38,9 @@ MAX_WORK = 1e24
 MIN_POSITIVE = 1e-24
 """A quotient of two numbers within these limits, and its square, are still finite floats."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""A commit's name by SHA-1 or SHA-256, in full."""
+
 _ENVELOPE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _Record = TypeVar("_Record")
 
@@ -142,7 +144,7 @@ def _environment_flaws(environment: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(environment.get(name), str | None):
             yield f"environment.{name} is not text"
     commit = environment.get("commit")
-    if isinstance(commit, str) and not _COMMIT.fullmatch(commit):
+    if isinstance(commit, str) and not COMMIT.fullmatch(commit):
         yield "environment.commit is not 40 hexadecimal digits"
     if not isinstance(environment.get("dirty"), bool | None):
         yield "environment.dirty is neither true nor false"

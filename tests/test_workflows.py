@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.dashboards.conftest import run_git as git
+
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -155,18 +157,6 @@ def test_a_label_that_is_none_ends_the_night_with_a_line(tmp_path: Path) -> None
     answer = script("runners", cwd=tmp_path, env={"ASSAY_RUNNERS": 'cpu "x$(id)"'})
     assert answer.returncode == 2
     assert len(answer.stderr.splitlines()) == 1
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", "-C", str(folder), *identity, *arguments],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture

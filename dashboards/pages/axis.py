@@ -9,8 +9,10 @@ from pathlib import Path
 
 from dashboards.pages.book import Line
 from dashboards.pages.jsonfile import text
+from harness.checkout import run_git
 from harness.sighting import Places
 
+_TIMEOUT_S = 60.0  # a log of all branches of a large repository takes some seconds
 _DIGITS = 4  # of x: environments of one commit lie at least this far apart
 
 
@@ -54,12 +56,8 @@ def subjects_of(repo: Path | None) -> dict[str, str]:
     if repo is None:
         return {}
     try:
-        done = subprocess.run(
-            ["git", "-C", str(repo), "log", "--all", "--format=%H %s"],
-            capture_output=True,
-            check=False,
-        )
-    except OSError:
+        done = run_git(repo, "log", "--all", "--format=%H %s", timeout_s=_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
         return {}
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     return {commit: text(rest) for commit, _, rest in (line.partition(" ") for line in lines)}

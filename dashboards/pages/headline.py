@@ -7,7 +7,7 @@ from statistics import median
 
 from dashboards.pages.entries import Entry
 from harness.ceilings import IMPOSSIBLE
-from harness.history import intervals_of
+from harness.repetition import process_intervals
 from harness.statistics import Interval
 
 
@@ -45,7 +45,7 @@ def headline_of(entry: Entry, quantity: str) -> Headline | None:
         return Headline(told.unit, None, told.status, told.reason, ())
     # Some counters read 0, of which there is no logarithm and so no interval.
     if min(amount.middles) > 0:
-        [found] = intervals_of([amount.middles])
+        [found] = process_intervals([amount.middles])
     else:
         found = Interval(median(amount.middles), None, None, 0.0)
     return Headline(amount.unit, found, told.status, "", amount.middles)

@@ -9,6 +9,7 @@ from subprocess import TimeoutExpired
 from harness.checkout import run_git
 from harness.errors import AssayError
 from harness.importing.facts import Commit
+from harness.validity import COMMIT
 
 _TIMEOUT_S = 20.0  # as harness.checkout waits for git
 
@@ -31,7 +32,7 @@ def resolve(directory: Path, revision: str) -> Commit:
     except (OSError, ValueError, TimeoutExpired) as error:  # ValueError: a NUL in the name
         raise AssayError(f"git does not answer: {error}; leave out --commit") from None
     said = done.stdout.decode("ascii", "replace").strip()
-    found = re.fullmatch(r"([0-9a-f]{40}(?:[0-9a-f]{24})?) ([0-9]{1,12})", said)
+    found = re.fullmatch(rf"({COMMIT.pattern}) ([0-9]{{1,12}})", said)
     if done.returncode != 0 or found is None:
         raise wrong
     return Commit(found[1], float(found[2]), dirty=False)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.validity import COMMIT
+
 FLAG = "imported"
 """On every imported result: Assay did not measure it, and nothing verified the output."""
 
 _BACKENDS = {"x86_64": "cpu", "amd64": "cpu", "aarch64": "arm", "arm64": "arm"}
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def environment_of(host: Host, commit: Commit) -> dict[str, Any]:
 
 def commit_id(text: str | None) -> str | None:
     """Return the commit's digits; None where the text names none ("unversioned")."""
-    return text if text is not None and _COMMIT.fullmatch(text) else None
+    return text if text is not None and COMMIT.fullmatch(text) else None
 
 
 def implementation_settings(name: str | None) -> dict[str, str]:

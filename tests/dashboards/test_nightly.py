@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,7 @@ from harness.case_run import CaseRun
 from harness.errors import AssayError
 from harness.records import Case, Measurement, Outcome, Result, Work
 from harness.store import StoredResult
+from tests.dashboards.conftest import run_git as git
 
 Assay = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -27,18 +27,6 @@ FIRST_S = 1_790_000_000
 NIGHT_S = 86_400
 MEASURE = ("--", "-w", "fake", "-b", "fake", "--size", "small", "--processes", "1", "--variant")
 FAKE = (*MEASURE, "exact")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", "-C", str(folder), *identity, *arguments],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.case_run import CaseRun
 from harness.errors import AssayError
-from harness.history import Series, histories, intervals_of, normalised
+from harness.history import Series, histories, normalised
 from harness.records import Case, Measurement, Outcome, Result, Work
-from harness.repetition import process_interval
+from harness.repetition import process_interval, process_intervals
 from harness.sighting import environments_of
 
 CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
@@ -149,7 +149,7 @@ def test_the_order_of_the_results_changes_nothing(order: random.Random) -> None:
     )
 )
 def test_all_intervals_at_once_are_those_of_each(groups: list[list[float]]) -> None:
-    for found, group in zip(intervals_of(groups), groups, strict=True):
+    for found, group in zip(process_intervals(groups), groups, strict=True):
         expected = process_interval([[middle] for middle in group])
         assert found.estimate == pytest.approx(expected.estimate, rel=1e-9)
         assert found.confidence == expected.confidence
