@@ -23,11 +23,17 @@ from dashboards.ledger import Ledger, write_ledger
 from dashboards.nightly_news import News
 from dashboards.nightly_pull import pull
 from dashboards.nightly_summary import Night, Step, summary
-from harness import store
-from harness.case_run import CaseRun, case_runs
+from dashboards.pages import collect
+from dashboards.site import CACHE, make_work_folder
+from harness.case_run import CaseRun
 from harness.cli import FAILED, OK, WRONG_USAGE
 from harness.cli import assay as command_line
 from harness.errors import AssayError
+from harness.registry import installed
+from harness.tables import baselines_of
+
+WORK = Path(".asv")
+"""Of the repository, in whose top folder a night is spent."""
 
 STEPS = ("pull", "run", "ledger", "detect", "publish")
 
@@ -215,10 +221,13 @@ def _call(*arguments: str) -> int:
 
 def _cases(state: _State) -> Sequence[CaseRun]:
     if state.cases is None:
-        contents = store.read(state.options.results)
-        for problem in contents.problems:
+        # The publish step reads the same cache, which is filled for the same baselines.
+        make_work_folder(WORK)
+        baselines = dict(baselines_of(installed()))
+        stored = collect(state.options.results, WORK / CACHE, baselines=baselines)
+        for problem in stored.problems:
             click.echo(f"warning: {problem}", err=True)
-        state.cases = case_runs((stored.run, stored.result) for stored in contents.results)
+        state.cases = stored.cases()
     return state.cases
 
 
