@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress, count, pairwise
+from operator import ne
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from harness.detect_drift import Slope, placed, slopes
+from harness.detect_drift import Slope, placed, slopes, without_spikes
+from harness.detect_order import deciles, mean, median
 from harness.detect_scan import Alarm, Noise, Reading, fit_autoregression, scan
 from harness.errors import AssayError
 from harness.statistics import CONFIDENCE, Interval
@@ -21,6 +23,7 @@ FALSE_ALARMS = 0.75
 LEAST_POINTS = 12  # below it nothing is ever found: too little to know the scatter from
 _LEVEL_POINTS = 80  # nearest points that say what a level is
 _ORDER = 3
+_RESPONSE = 240  # points after which an impulse's trace in correlated noise is left aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +133,12 @@ def detect(
         return Detection((), (), (), ())
     reading = scan(y, boundaries, false_alarms, earlier)
     alarms = sorted(reading.alarms, key=lambda alarm: alarm.index)
-    places = placed(y, [alarm.index for alarm in alarms], boundaries)
+    smooth = without_spikes(y)
+    places = placed(smooth, [alarm.index for alarm in alarms], boundaries)
     alarms = [
         Alarm(index, alarm.seen, alarm.score) for index, alarm in zip(places, alarms, strict=True)
     ]
-    found = slopes(y, [(alarm.index, alarm.score > 0.0) for alarm in alarms], boundaries)
+    found = slopes(smooth, [(alarm.index, alarm.score > 0.0) for alarm in alarms], boundaries)
     drifting = {index for slope in found for index in slope.steps}
     alarms = [alarm for alarm in alarms if alarm.index not in drifting]
     view = _View(y, boundaries, [alarm.index for alarm in alarms], found)
@@ -170,55 +174,55 @@ class _View:
             )
         self.cuts = sorted({0, *boundaries, *steps, len(y)})
         blocks = [self.y[left:right] for left, right in pairwise(self.cuts)]
-        self.deviations = np.concatenate([block - np.median(block) for block in blocks])
-        low, high = np.quantile(self.deviations, [0.1, 0.9])
+        self.deviations = np.concatenate([block - median(block) for block in blocks])
+        low, high = deciles(self.deviations)
         reach = 1.5 * (high - low) if high > low else np.inf
         self.noise = Noise(low - reach, high + reach, np.zeros(0), np.zeros(0))
-        usual = np.clip(self.deviations, self.noise.low, self.noise.high)
-        kept = [usual[left:right] for left, right in pairwise(self.cuts)]
-        kept = [block - block.mean() for block in kept]
+        usual = self.noise.usual(self.deviations)
+        parts = [usual[left:right] for left, right in pairwise(self.cuts)]
+        kept = [part - mean(part) for part in parts]
         phi = fit_autoregression(kept, _ORDER)
-        self.freedom = max(1, len(y) - len(kept))
-        self.covariance = _autocovariance(phi) * float(
-            sum(float(block @ block) for block in kept) / self.freedom
-        )
+        freedom = max(1, len(y) - len(kept))
+        variance = sum(float(block @ block) for block in kept) / freedom
+        self.variances = variance * _variances_of_means(phi)
+        self.quantile = float(stdtrit(freedom, (1.0 + CONFIDENCE) / 2.0))
 
     def ratio(self, index: int) -> Interval:
         """The level from a cut on over the level before it."""
         at = self.cuts.index(index)
-        before = slice(max(self.cuts[at - 1], index - _LEVEL_POINTS), index)
-        after = slice(index, min(self.cuts[at + 1], index + _LEVEL_POINTS))
+        before = self.y[max(self.cuts[at - 1], index - _LEVEL_POINTS) : index]
+        after = self.y[index : min(self.cuts[at + 1], index + _LEVEL_POINTS)]
         size = self._level(after) - self._level(before)
-        error = np.sqrt(self._variance(after) + self._variance(before))
-        return _interval(size, float(error), self.freedom)
+        variance = self.variances[len(after) - 1] + self.variances[len(before) - 1]
+        return _interval(size, self.quantile * float(np.sqrt(variance)))
 
-    def _level(self, part: slice) -> float:
-        median = float(np.median(self.y[part]))
-        usual = np.clip(self.y[part] - median, self.noise.low, self.noise.high)
-        return median + float(usual.mean())
-
-    def _variance(self, part: slice) -> float:
-        """Variance of the mean of correlated points."""
-        n = part.stop - part.start
-        lags = np.arange(1, min(n, len(self.covariance)))
-        total = n * self.covariance[0] + 2.0 * float((n - lags) @ self.covariance[lags])
-        return max(float(total), 0.0) / float(n * n)
+    def _level(self, part: NDArray[np.float64]) -> float:
+        middle = median(part)
+        return middle + mean(self.noise.usual(part - middle))
 
 
-def _autocovariance(phi: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Autocorrelations of an autoregression at 0 to 120 points, from its impulse response."""
-    newest_last = phi[::-1].tolist()
-    response = [0.0] * (len(phi) - 1) + [1.0]
-    for _ in range(239):
-        latest = response[len(response) - len(phi) :]
-        response.append(sum(c * r for c, r in zip(newest_last, latest, strict=True)))
-    impulse = np.array(response[-240:])
-    covariance = np.array([float(impulse[: 240 - lag] @ impulse[lag:]) for lag in range(121)])
-    return np.asarray(covariance / covariance[0], np.float64)
+def _variances_of_means(phi: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of the mean of 1 to 80 points of an autoregression whose own variance is 1.
+
+    Its autocovariances are those of its impulse response, cut off after 240 points.
+    """
+    one, two, three = [*phi.tolist(), 0.0, 0.0, 0.0][:_ORDER]
+    response, before, earlier = [1.0], 0.0, 0.0
+    for _ in range(_RESPONSE - 1):
+        latest = response[-1]
+        response.append(one * latest + two * before + three * earlier)
+        before, earlier = latest, before
+    impulse = np.array(response)
+    shifted = np.concatenate([impulse, np.zeros(_LEVEL_POINTS - 1)])
+    covariance = np.correlate(shifted, impulse)
+    lags = np.arange(_LEVEL_POINTS)
+    n = lags + 1.0
+    each = np.where(lags > 0, 2.0, 1.0) * covariance / covariance[0]
+    total = n * np.cumsum(each) - np.cumsum(lags * each)
+    return np.asarray(np.maximum(total, 0.0) / (n * n), np.float64)
 
 
-def _interval(size: float, error: float, freedom: int) -> Interval:
-    reach = float(stdtrit(freedom, (1.0 + CONFIDENCE) / 2.0)) * error
+def _interval(size: float, reach: float) -> Interval:
     low, high = float(np.exp(size - reach)), float(np.exp(size + reach))
     return Interval(float(np.exp(size)), low, high, CONFIDENCE)
 
@@ -230,7 +234,8 @@ def _step(view: _View, alarm: Alarm, higher_is_better: bool) -> Step:
 
 
 def _drift(slope: Slope, higher_is_better: bool) -> Drift:
-    ratio = _interval(slope.per_point, slope.error, slope.last - slope.first)
+    quantile = float(stdtrit(slope.last - slope.first, (1.0 + CONFIDENCE) / 2.0))
+    ratio = _interval(slope.per_point, quantile * slope.error)
     score = abs(slope.per_point) / slope.error if slope.error else np.inf
     worse = (slope.per_point > 0.0) != higher_is_better
     return Drift(slope.first, slope.last, ratio, float(score), worse)
@@ -245,7 +250,7 @@ def _environment_change(view: _View, index: int, environments: Sequence[str]) ->
 
 def _spikes(view: _View) -> tuple[Spike, ...]:
     deviations = view.deviations
-    far = np.where(deviations > view.noise.high, 1, np.where(deviations < view.noise.low, -1, 0))
+    far = (deviations > view.noise.high).astype(int) - (deviations < view.noise.low)
     spikes = []
     for i in np.flatnonzero(far[:-1]):
         neighbours = (far[i - 1] if i else 0, far[i + 1])
@@ -282,7 +287,7 @@ def _boundaries(values: Sequence[float], environments: Sequence[str] | None) -> 
         raise AssayError(
             f"{len(values)} values but {len(environments)} environments; give one for each value"
         )
-    return [i for i in range(1, len(values)) if environments[i] != environments[i - 1]]
+    return list(compress(count(1), map(ne, environments[1:], environments)))
 
 
 def _check(false_alarms: float, min_change: float) -> None:

@@ -7,6 +7,7 @@ and .8. For independent noise they hold whatever its distribution.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -26,6 +27,7 @@ _LIMITS = np.array(
 )
 
 
+@lru_cache(maxsize=4096)
 def limit(reference: int, false_alarms: float) -> float:
     """Return the limit for a reference of so many points at so many false alarms per 1,000 points.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import inf, log
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from harness.detect_critical import limit
+from harness.detect_order import deciles, mean, median
 from harness.detect_short import SHORT, clear_split
 
 # Windows of newest points that are compared with what was before, and how much higher the limit
@@ -69,9 +73,13 @@ class Noise:
     phi: NDArray[np.float64]
     old: NDArray[np.float64]
 
+    def usual(self, deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the deviations with those beyond low and high moved there."""
+        return np.minimum(np.maximum(deviations, self.low), self.high)
+
     def innovations(self, deviations: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what each clipped deviation adds to what those before it foretold."""
-        clipped = np.clip(deviations, self.low, self.high)
+        clipped = self.usual(deviations)
         added = clipped.copy()
         for lag, coefficient in enumerate(self.phi, start=1):
             added[lag:] -= coefficient * clipped[:-lag]
@@ -163,31 +171,30 @@ def fit_autoregression(blocks: list[NDArray[np.float64]], order: int) -> NDArray
         blocks: deviations from each block's mean.
         order: the highest order; at least 1.
     """
-    count = sum(len(block) for block in blocks)
-    covariance = np.array(
-        [
-            sum(float(b[lag:] @ b[: max(0, len(b) - lag)]) for b in blocks)
-            for lag in range(order + 1)
-        ]
-    )
+    count = sum(map(len, blocks))
+    covariance = [
+        sum([float(b[lag:] @ b[: max(0, len(b) - lag)]) for b in blocks])
+        for lag in range(order + 1)
+    ]
     if covariance[0] <= 0.0:
         return np.zeros(0)
-    rho = covariance / covariance[0]
-    phi = chosen = np.zeros(0)
-    variance, best = 1.0, np.inf
+    rho = [each / covariance[0] for each in covariance[1:]]
+    phi: list[float] = []
+    chosen = phi
+    variance, best = 1.0, inf
     for p in range(1, order + 1):
-        partial = (rho[p] - float(phi @ rho[p - 1 : 0 : -1])) / variance
+        partial = (rho[p - 1] - sum(map(mul, phi, rho[p - 2 :: -1]))) / variance
         if p == 1:
             partial += (1.0 + 4.0 * max(partial, 0.0)) / count
         partial = min(max(partial, -0.5), 0.95)
-        phi = np.append(phi - partial * phi[::-1], partial)
+        phi = [*(a - partial * b for a, b in zip(phi, phi[::-1], strict=True)), partial]
         variance *= 1.0 - partial * partial
-        criterion = count * np.log(variance) + p * np.log(count)
+        criterion = count * log(variance) + p * log(count)
         if criterion < best:
             best, chosen = criterion, phi
         elif p > 1:
             break
-    return chosen
+    return np.array(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +241,7 @@ class _Reader:
             elif not self.closed and seen <= SHORT:
                 split = clear_split(self.y[:seen])
                 if split is not None:
-                    rise = float(np.median(self.y[split:seen]) - np.median(self.y[:split]))
+                    rise = median(self.y[split:seen]) - median(self.y[:split])
                     self._close(split)
                     yield Alarm(split, seen, float(np.copysign(_CLEAR_SCORE, rise)))
 
@@ -263,8 +270,7 @@ class _Reader:
     def _deviations(self, seen: int) -> NDArray[np.float64]:
         """The newest points about the level of those that are no news."""
         block = self.y[self.start : seen]
-        level = np.median(block[: len(block) - _HELD_BACK])
-        return np.asarray(block[-_REFERENCE - _HELD_BACK :] - level)
+        return block[-_REFERENCE - _HELD_BACK :] - median(block[:-_HELD_BACK])
 
     def _limit(self, found: _Strongest) -> float:
         assert self.noise is not None
@@ -283,21 +289,21 @@ class _Reader:
     def _fit(self, deviations: NDArray[np.float64]) -> Noise:
         deviations = deviations[:-_HELD_BACK]
         every = np.concatenate([deviations, *self.closed])[:_REFERENCE]
-        low, high = np.quantile(every, [0.1, 0.9])
+        low, high = deciles(every)
         # 1.5 ranges beyond the deciles are five standard deviations of Gaussian noise.
         reach = 1.5 * (high - low) if high > low else np.inf
-        low, high = low - reach, high + reach
-        clipped = [np.clip(block, low, high) for block in (deviations, *self.closed)]
-        phi = fit_autoregression([b - b.mean() for b in clipped if len(b)], _ORDER)
-        whiten = Noise(low, high, phi, np.zeros(0)).innovations
-        old = [whiten(block) for block in self.closed if len(block) > len(phi)]
-        return Noise(low, high, phi, np.concatenate([np.zeros(0), *old]))
+        raw = Noise(low - reach, high + reach, np.zeros(0), np.zeros(0))
+        clipped = [raw.usual(block) for block in (deviations, *self.closed) if len(block)]
+        phi = fit_autoregression([block - mean(block) for block in clipped], _ORDER)
+        white = Noise(raw.low, raw.high, phi, raw.old)
+        old = [white.innovations(block) for block in self.closed if len(block) > len(phi)]
+        return Noise(raw.low, raw.high, phi, np.concatenate([raw.old, *old]))
 
     def _close(self, index: int) -> None:
         block = self.y[self.start : index]
         if len(block):
             # Newest first, and no more than the reference takes.
-            self.closed = [block - np.median(block), *self.closed]
+            self.closed = [block - median(block), *self.closed]
             while sum(map(len, self.closed[:-1])) > _REFERENCE:
                 self.closed.pop()
         self.start, self.noise = index, None
@@ -316,14 +322,22 @@ def _normal_scores(
     n = len(ordered)
     below = np.searchsorted(ordered, added, side="left")
     upto = np.searchsorted(ordered, added, side="right")
-    scores = ndtri(((below + upto) / 2.0 + 0.5) / (n + 1.0))
+    scores: NDArray[np.float64] = _quantiles(n)[below + upto]
     low, high = ordered[n // 10], ordered[-1 - n // 10]
     if n >= _LONG_REFERENCE and high > low:
-        far = (added - (low + high) / 2.0) / (high - low) * _DECILE_RANGE
-        far = np.clip(far, -_FARTHEST_SCORE, _FARTHEST_SCORE)
-        scores = np.where(below == n, np.maximum(scores, far), scores)
-        scores = np.where(upto == 0, np.minimum(scores, far), scores)
-    return np.asarray(scores, np.float64)
+        beyond = np.flatnonzero((below == n) | (upto == 0))
+        far = (added[beyond] - (low + high) / 2.0) / (high - low) * _DECILE_RANGE
+        far = np.minimum(np.maximum(far, -_FARTHEST_SCORE), _FARTHEST_SCORE)
+        above = below[beyond] == n
+        near = scores[beyond]
+        scores[beyond] = np.where(above, np.maximum(near, far), np.minimum(near, far))
+    return scores
+
+
+@lru_cache(maxsize=_REFERENCE)
+def _quantiles(n: int) -> NDArray[np.float64]:
+    """The normal quantiles of the mean ranks in a reference of n, by twice the rank."""
+    return np.asarray(ndtri((np.arange(2 * n + 1) / 2.0 + 0.5) / (n + 1.0)), np.float64)
 
 
 def _contrasts(
@@ -333,20 +347,18 @@ def _contrasts(
 
     A step of size 1 adds 1 to the first innovation, and 1 - phi_1 - ... - phi_j to the j-th after.
     """
-    n, order = len(scores), len(phi)
-    trace = 1.0 - np.concatenate([[0.0], np.cumsum(phi)])
+    n = len(scores)
+    trace = 1.0 - np.concatenate([[0.0], phi.cumsum()])
     last = trace[-1]
-    sums = np.concatenate([[0.0], np.cumsum(scores)])
+    early, squares = trace - last, trace * trace - last * last  # 0 at the end
+    reached = np.minimum(windows, len(trace)) - 1
+    weight = last * windows + early.cumsum()[reached]
+    square = last * last * windows + squares.cumsum()[reached]
+    sums = np.concatenate([[0.0], scores.cumsum()])
     first = n - windows
-    matched = last * (sums[n] - sums[first])
-    weight = last * windows
-    square = last * last * windows
-    for j in range(order):
-        inside = windows > j
-        matched += np.where(inside, (trace[j] - last) * scores[np.minimum(first + j, n - 1)], 0.0)
-        weight = weight + np.where(inside, trace[j] - last, 0.0)
-        square = square + np.where(inside, trace[j] ** 2 - last * last, 0.0)
+    onwards = np.correlate(np.concatenate([scores, np.zeros(len(phi))]), early)
+    matched = last * (sums[n] - sums[first]) + onwards[first]
     base = np.minimum(first, np.maximum(_BASELINE, 4 * windows))
     level = (sums[first] - sums[first - base]) / base
-    z: NDArray[np.float64] = (matched - weight * level) / np.sqrt(square + weight**2 / base)
+    z: NDArray[np.float64] = (matched - weight * level) / np.sqrt(square + weight * weight / base)
     return z
