@@ -9,6 +9,8 @@ import os
 import stat
 import tempfile
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,28 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file of a data set: where it is fetched from and what it must be."""
+    """One file of a data set: where it is fetched from and what it must be.
+
+    Attributes:
+        name: of the file in the data set's folder.
+        url: of what is downloaded: the file, or a zip archive that holds it.
+        sha256: of what is downloaded.
+        size_bytes: of what is downloaded.
+        member: name in the archive; empty where the download is the file.
+        member_bytes: size of the member once unpacked.
+    """
 
     name: str
     url: str
     sha256: str
     size_bytes: int
+    member: str = ""
+    member_bytes: int = 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """Return the size of the file in the data set's folder."""
+        return self.member_bytes if self.member else self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ def present(dataset: Dataset, environ: Mapping[str, str] = os.environ) -> Path |
     """Return the folder that holds every file of the data set at its full size, or None."""
     for root in roots(environ):
         folder = root / dataset.folder
-        if all(_has(folder / file.name, file.size_bytes) for file in dataset.files):
+        if all(_has(folder / file.name, file.stored_bytes) for file in dataset.files):
             return folder
     return None
 
@@ -99,7 +117,7 @@ def fetch(
     """
     target = folder / dataset.folder
     for file in dataset.files:
-        if not _has(target / file.name, file.size_bytes):
+        if not _has(target / file.name, file.stored_bytes):
             try:
                 target.mkdir(parents=True, exist_ok=True)
                 _download(file, target, progress)
@@ -153,9 +171,45 @@ def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int]
                     f"{file.url} has changed: sha256 {digest.hexdigest()}, expected {file.sha256}; "
                     "do not use it before you know why"
                 )
+            if file.member:
+                _unpack(part_path, file)
             part_path.replace(folder / file.name)
         finally:
             part_path.unlink(missing_ok=True)
+
+
+def _unpack(archive: Path, file: RemoteFile) -> None:
+    """Put the member in the archive's place.
+
+    Only this member is read, at most to its known size, and it is written where the caller says:
+    no name or size that the archive claims decides anything.
+    """
+    unpacked = archive.with_name(f"{archive.name}.member")
+    done = 0
+    try:
+        with (
+            zipfile.ZipFile(archive) as held,
+            held.open(file.member) as member,
+            unpacked.open("xb") as out,
+        ):
+            while block := member.read(min(_BLOCK_BYTES, file.member_bytes - done + 1)):
+                done += len(block)
+                if done > file.member_bytes:
+                    break
+                out.write(block)
+            out.flush()
+            os.fsync(out.fileno())
+        if done != file.member_bytes:
+            raise AssayError(
+                f"{file.member} in {file.url} has not the {file.member_bytes} bytes it should; "
+                "report it"
+            )
+        unpacked.replace(archive)
+    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, zlib.error) as error:
+        said = " ".join(str(error).split())
+        raise AssayError(f"cannot unpack {file.member} of {file.url}: {said}; report it") from error
+    finally:
+        unpacked.unlink(missing_ok=True)
 
 
 def _blocks(url: str) -> Iterator[bytes]:

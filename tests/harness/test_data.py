@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import resource
 import signal
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +20,24 @@ from harness.errors import AssayError
 BODY = b"0 1 2\n1 3\n" * 1000
 
 
+def archive(member: str = "toy/train.txt", body: bytes = BODY) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("../../escaped.txt", "never unpacked")
+        written.writestr(zipfile.ZipInfo(member), body)
+    return held.getvalue()
+
+
+ARCHIVES = {
+    "/right.zip": archive(),
+    "/longer.zip": archive(body=BODY * 1000),
+    "/shorter.zip": archive(body=BODY[:-1]),
+    "/other.zip": archive(member="toy/test.txt"),
+    "/none.zip": BODY,
+    "/torn.zip": archive()[:50] + b"?" * 20 + archive()[70:],
+}
+
+
 class Handler(BaseHTTPRequestHandler):
     """Serves BODY, or misbehaves as the path says."""
 
@@ -25,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
-        sent = {"/short": BODY[:-5], "/long": BODY * 2, "/changed": BODY[::-1]}
+        sent = ARCHIVES | {"/short": BODY[:-5], "/long": BODY * 2, "/changed": BODY[::-1]}
         body = sent.get(self.path, BODY)
         if self.path == "/babble":
             self.wfile.write(b"no HTTP at all\r\n\r\n")
@@ -89,6 +109,45 @@ def test_anything_but_the_whole_right_file_is_refused_and_leaves_nothing(
 ) -> None:
     with pytest.raises(AssayError, match=message):
         fetch(dataset(f"{server}/{path}"), tmp_path)
+    assert list((tmp_path / "toy").iterdir()) == []
+
+
+def zipped(url: str, path: str) -> Dataset:
+    sent = ARCHIVES[path]
+    file = RemoteFile(
+        "train.txt",
+        f"{url}{path}",
+        hashlib.sha256(sent).hexdigest(),
+        len(sent),
+        member="toy/train.txt",
+        member_bytes=len(BODY),
+    )
+    return Dataset("toy", "a toy", "none", (file,), "toy")
+
+
+def test_a_file_is_taken_out_of_its_archive_and_nothing_else(server: str, tmp_path: Path) -> None:
+    toy = zipped(server, "/right.zip")
+    folder = fetch(toy, tmp_path)
+    assert [(file.name, file.read_bytes()) for file in folder.iterdir()] == [("train.txt", BODY)]
+    assert present(toy, {"ASSAY_DATA": str(tmp_path)}) == folder
+    assert [path.name for path in tmp_path.rglob("*")] == ["toy", "train.txt"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/longer.zip", "toy/train.txt in .* has not the 10000 bytes it should"),
+        ("/shorter.zip", "toy/train.txt in .* has not the 10000 bytes it should"),
+        ("/other.zip", "cannot unpack toy/train.txt of .*: .*no item named"),
+        ("/none.zip", "cannot unpack toy/train.txt of .*: File is not a zip file"),
+        ("/torn.zip", "cannot unpack toy/train.txt of "),
+    ],
+)
+def test_an_archive_without_the_right_file_is_refused_and_leaves_nothing(
+    server: str, tmp_path: Path, path: str, message: str
+) -> None:
+    with pytest.raises(AssayError, match=message):
+        fetch(zipped(server, path), tmp_path)
     assert list((tmp_path / "toy").iterdir()) == []
 
 

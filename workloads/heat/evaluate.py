@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat.interactions import Ids, Interactions, Pointers
+from workloads.heat.interactions import Ids, Interactions
 from workloads.heat.reference import NORM_FLOOR
 from workloads.heat.training import Factors
 
 _Floats = TypeVar("_Floats", npt.NDArray[np.float32], npt.NDArray[np.float64])
-Scores = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int64]
 
 TOP = 20
 """Length of the list, as in LightGCN, SimpleX and HEAT."""
 
-_BLOCK_SCORES = 1 << 23
-"""Scores held at a time: 32 MiB."""
+_BLOCK_USERS = 32_768
+"""Users whose rows are held a second time, and packed: 24 MiB with 128 columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +44,56 @@ def of_factors(
         interactions: training items are left out, test items are to be found.
         users: ids of those who count; None for all.
     """
-    # All lengths of users rank alike, so only the items are normalised.
-    items = normalised(item_factors).T
-    return _rank(lambda block: user_factors[block] @ items, interactions, users)
+    tested = _tested(interactions, users)
+    best = best_items(user_factors, item_factors, interactions, tested)
+    return _quality(best, interactions, tested)
 
 
 def of_popularity(interactions: Interactions, users: Users | None = None) -> RankingQuality:
     """Return the quality of ranking by the number of training interactions: the least to beat."""
+    from workloads.heat.ranking import best_of_one_order
+
     counts = np.bincount(interactions.train_items, minlength=interactions.items)
-    rank = np.empty(interactions.items, np.float32)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(interactions.items)
-    return _rank(lambda block: np.tile(-rank, (block.size, 1)), interactions, users)
+    order = np.argsort(-counts, kind="stable").astype(np.int32)
+    tested = _tested(interactions, users)
+    best = best_of_one_order(
+        order, tested, interactions.train_ptr, interactions.train_items, _places(interactions)
+    )
+    return _quality(best, interactions, tested)
+
+
+def best_items(
+    user_factors: Factors, item_factors: Factors, interactions: Interactions, users: Users
+) -> Ids:
+    """Return the items of the largest cosines for each user, training items left out.
+
+    Of equal cosines the lower id ranks first; what is not a number is not ranked.
+
+    Args:
+        user_factors: float32 (users, dim).
+        item_factors: float32 (items, dim).
+        interactions: whose training items are left out.
+        users: int64 (users that count,): their ids.
+
+    Returns:
+        int32 (users that count, places), best first, -1 where there are no more; places is `TOP`,
+        or the number of items where that is less.
+    """
+    from workloads.heat.ranking import best_by_product
+
+    best = np.empty((users.size, _places(interactions)), np.int32)
+    items = normalised(item_factors)
+    for start in range(0, users.size, _BLOCK_USERS):
+        block = users[start : start + _BLOCK_USERS]
+        best[start : start + block.size] = best_by_product(
+            normalised(user_factors[block]),
+            items,
+            block,
+            interactions.train_ptr,
+            interactions.train_items,
+            best.shape[1],
+        )
+    return best
 
 
 def normalised(factors: _Floats) -> _Floats:
@@ -95,53 +132,30 @@ def mean_loss(
     return float((1 - similarity[:, 0] + weight * above.mean(axis=1)).mean())
 
 
-def _rank(
-    score: Callable[[Users], Scores], interactions: Interactions, users: Users | None
-) -> RankingQuality:
+def _places(interactions: Interactions) -> int:
+    return min(TOP, interactions.items)
+
+
+def _tested(interactions: Interactions, users: Users | None) -> Users:
+    """Return those of the users that have test items."""
     everyone = np.arange(interactions.users, dtype=np.int64) if users is None else users
-    tested = everyone[np.diff(interactions.test_ptr)[everyone] > 0]
-    top = min(TOP, interactions.items)
-    block = max(1, _BLOCK_SCORES // interactions.items)
-    found = [
-        _hits(
-            score(tested[start : start + block]), tested[start : start + block], interactions, top
-        )
-        for start in range(0, tested.size, block)
-    ]
-    if not found:
+    return everyone[np.diff(interactions.test_ptr)[everyone] > 0]
+
+
+def _quality(best: Ids, interactions: Interactions, users: Users) -> RankingQuality:
+    """Return the means over users that have test items and whose best items these are."""
+    if not users.size:
         return RankingQuality(float("nan"), float("nan"))
-    hits = np.concatenate(found)
-    wanted = np.diff(interactions.test_ptr)[tested]
-    discount = 1 / np.log2(np.arange(2, top + 2))
-    ideal = np.cumsum(discount)[np.minimum(wanted, top) - 1]
+    # Pairs as single numbers, ascending as rows and their items are: found by one binary search.
+    owners = np.repeat(np.arange(interactions.users), np.diff(interactions.test_ptr))
+    wanted = owners * interactions.items + interactions.test_items
+    listed = users[:, None] * interactions.items + best
+    at = np.minimum(np.searchsorted(wanted, listed), wanted.size - 1)
+    hits = (wanted[at] == listed) & (best >= 0)
+    counts = np.diff(interactions.test_ptr)[users]
+    discount = 1 / np.log2(np.arange(2, best.shape[1] + 2))
+    ideal = np.cumsum(discount)[np.minimum(counts, best.shape[1]) - 1]
     return RankingQuality(
-        recall=float((hits.sum(axis=1) / wanted).mean()),
+        recall=float((hits.sum(axis=1) / counts).mean()),
         ndcg=float((hits @ discount / ideal).mean()),
     )
-
-
-def _hits(
-    scores: Scores, users: Users, interactions: Interactions, top: int
-) -> npt.NDArray[np.bool_]:
-    """Return bool (users, top): whether the item at each place, best first, is a test item."""
-    row, item = _members(interactions.train_ptr, interactions.train_items, users)
-    scores[row, item] = -np.inf
-    places = interactions.items - top
-    best = np.argpartition(scores, places, axis=1)[:, places:]
-    value = np.take_along_axis(scores, best, axis=1)
-    by_value = np.argsort(-value, axis=1, kind="stable")
-    best = np.take_along_axis(best, by_value, axis=1)
-    ranked = np.take_along_axis(value, by_value, axis=1) > -np.inf
-    wanted_row, wanted_item = _members(interactions.test_ptr, interactions.test_items, users)
-    is_wanted = np.zeros(scores.shape, bool)
-    is_wanted[wanted_row, wanted_item] = True
-    return np.take_along_axis(is_wanted, best, axis=1) & ranked
-
-
-def _members(pointers: Pointers, items: Ids, users: Users) -> tuple[Users, Ids]:
-    """Return where in `users` each of their items belongs, and the item."""
-    counts = pointers[users + 1] - pointers[users]
-    row = np.repeat(np.arange(users.size), counts)
-    first = np.cumsum(counts) - counts
-    at = np.arange(row.size) - first[row] + pointers[users][row]
-    return row, items[at]

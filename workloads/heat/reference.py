@@ -144,6 +144,66 @@ def sgd_epoch(
     return of_users, of_items
 
 
+def block_epoch(
+    user_factors: Floats,
+    item_factors: Floats,
+    users: Integers,
+    positives: Integers,
+    negatives: Integers,
+    learning_rate: float,
+    margin: float,
+    weight: float,
+    *,
+    block: int,
+    panel: int,
+) -> tuple[Float64s, Float64s]:
+    """Return the factors after SGD over blocks of interactions that share their negatives.
+
+    In a block each interaction in turn moves user and positive by their gradients. Then the
+    negatives, `panel` at a time, move all users of the block, by gradients at what each user was
+    before its own positive moved it, and are then moved by them, one negative after the other: one
+    that was drawn twice takes its second step from where the first left it.
+
+    Args:
+        user_factors: (users, dim).
+        item_factors: (items, dim).
+        users: (interactions,) ids.
+        positives: (interactions,) ids.
+        negatives: (blocks, negatives) ids.
+        learning_rate: of SGD, of the sum of the losses.
+        margin: see `loss_and_gradient`.
+        weight: see `loss_and_gradient`.
+        block: interactions that share negatives.
+        panel: negatives whose gradients are made of the same rows.
+    """
+    of_users: Float64s = user_factors.astype(np.float64)
+    of_items: Float64s = item_factors.astype(np.float64)
+    slope = weight / negatives.shape[1]
+    for number, start in enumerate(range(0, len(users), block)):
+        before = []
+        for user, item in zip(
+            users[start : start + block], positives[start : start + block], strict=True
+        ):
+            vector = of_users[user].copy()
+            before.append((user, vector))
+            of_users[user] += learning_rate * cosine_gradient(vector, of_items[item])
+            of_items[item] += learning_rate * cosine_gradient(of_items[item], vector)
+        for first in range(0, negatives.shape[1], panel):
+            ids = negatives[number, first : first + panel]
+            rows = of_items[ids]
+            for user, vector in before:
+                for row in rows:
+                    if cosine(vector, row) > margin:
+                        of_users[user] -= learning_rate * slope * cosine_gradient(vector, row)
+            for item, row in zip(ids, rows, strict=True):
+                near = [vector for _, vector in before if cosine(vector, row) > margin]
+                along = sum(cosine(vector, row) for vector in near) / _norm(row)
+                ahead = sum((vector / _norm(vector) for vector in near), np.zeros(len(row)))
+                rate = learning_rate * slope / _norm(row)
+                of_items[item] += rate * (along * of_items[item] - ahead)
+    return of_users, of_items
+
+
 def recall_and_ndcg(
     scores: Floats, interactions: Interactions, top: int = 20
 ) -> tuple[float, float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.records import Facts
 from workloads.heat.interactions import Interactions
 from workloads.heat.settings import Settings
+from workloads.heat.synthetic import generate
 
 Factors = npt.NDArray[np.float32]
 
@@ -19,6 +22,9 @@ length squared: ten times longer rows learn nothing in the first epochs (docs/wo
 
 _SMALL_NEGATIVES = 16
 """Few, so that hardly ever a cosine is so near the margin that float32 takes the other side."""
+
+_FEW_USERS, _FEW_ITEMS, _FEW_INTERACTIONS = 60, 128, 900
+_FEW_NEGATIVES, _FEW_EPOCHS = 32, 3
 
 _SMALL_LEARNING_RATE = 0.05
 """Moves rows of length 1 to 2 by far more than float32 rounds them."""
@@ -39,6 +45,12 @@ class Training:
     user_factors: Factors
     item_factors: Factors
     seed: int
+
+    def starting_from(
+        self, user_factors: npt.NDArray[np.floating], item_factors: npt.NDArray[np.floating]
+    ) -> Training:
+        """Return the same training from other initial factors."""
+        return replace(self, user_factors=user_factors, item_factors=item_factors)
 
 
 class Trainer(Protocol):
@@ -66,6 +78,49 @@ class Trainer(Protocol):
 
 
 @runtime_checkable
+class ChecksLoss(Protocol):
+    """A trainer whose whole training the reference can repeat, draw for draw."""
+
+    def loss_error(self, seed: int) -> float:
+        """Return how far the loss after a small training is from the reference's, relative."""
+        ...
+
+
+@runtime_checkable
+class TrainsPartly(Protocol):
+    """A trainer that is so slow that a part of its training is timed."""
+
+    def recipe(self) -> Facts:
+        """Return how it trains; `batch` is the number of interactions of an update."""
+        ...
+
+    def train_part(self, interactions: int) -> None:
+        """Train on so many interactions of an epoch, or more: to the end of a batch.
+
+        What takes as long for few as for all is left out.
+        """
+        ...
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """A trainer that says how it trains."""
+
+    def recipe(self) -> Facts:
+        """Return optimiser, learning rate, batch, sampler and initialisation."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A trainer that counts what it does."""
+
+    def counters(self) -> Mapping[str, float]:
+        """Return means over the interactions of the last epoch."""
+        ...
+
+
+@runtime_checkable
 class Compiles(Protocol):
     """A trainer whose code is compiled when it is made."""
 
@@ -85,6 +140,18 @@ def training(interactions: Interactions, settings: Settings, seed: int) -> Train
     user_factors.flags.writeable = False
     item_factors.flags.writeable = False
     return Training(interactions, settings, user_factors, item_factors, seed)
+
+
+def learning_rate(settings: Settings, first: float, epoch: int) -> float:
+    """Return the learning rate of an epoch: it falls in equal steps to `lr_end` of the first.
+
+    Args:
+        settings: with `epochs` and `lr_end`.
+        first: the rate of the first epoch.
+        epoch: from 0.
+    """
+    passed = epoch / max(1, settings.epochs - 1)
+    return first * (1.0 - (1.0 - settings.lr_end) * passed)
 
 
 def small_problem(settings: Settings, seed: int) -> Training:
@@ -118,6 +185,13 @@ def small_problem(settings: Settings, seed: int) -> Training:
         lr_sgd=_SMALL_LEARNING_RATE,
     )
     return Training(interactions, small, rows(users), rows(items), seed)
+
+
+def learning_problem(settings: Settings, seed: int) -> Training:
+    """Return a problem that the reference trains on in a second: three epochs, few negatives."""
+    data = generate(_FEW_USERS, _FEW_ITEMS, _FEW_INTERACTIONS, seed)
+    negatives = min(settings.negatives, _FEW_NEGATIVES)
+    return training(data, replace(settings, negatives=negatives, epochs=_FEW_EPOCHS), seed)
 
 
 def relative_error(found: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.allocator import KEEP_FREED_MEMORY
@@ -11,7 +11,8 @@ from harness.protocols import Device
 from harness.records import Case, Facts, Parameter, Params, Quality, Variant, Verification, Work
 from harness.registry import resolve
 from workloads.heat import evaluate, interactions, synthetic
-from workloads.heat.gowalla import GOWALLA
+from workloads.heat.datasets import DATASETS
+from workloads.heat.learned import Learned, cache_folder, digest_of, keep, kept
 from workloads.heat.settings import (
     CASES,
     PARAMETERS,
@@ -21,23 +22,43 @@ from workloads.heat.settings import (
     data_folder,
     settings,
 )
-from workloads.heat.training import Compiles, Trainer, Training, training
-from workloads.heat.verification import verify
+from workloads.heat.training import (
+    Compiles,
+    Counts,
+    Declares,
+    Trainer,
+    Training,
+    TrainsPartly,
+    training,
+)
+from workloads.heat.verification import (
+    BASELINE_SHARE,
+    checks,
+    floor,
+    judged,
+    learn,
+    time_to_recall,
+)
+
+_TORCH = frozenset({"torch"})
+_HOST = frozenset({"host"})
+_NUMBA = frozenset({"numba"})
 
 _VARIANTS = (
-    Variant(
-        name="torch",
-        run="workloads.heat.torch_dense:run",
-        baseline=True,
-        packages=frozenset({"torch"}),
-    ),
-    Variant(
-        name="numba",
-        run="workloads.heat.numba_sgd:run",
-        requires=frozenset({"host"}),
-        packages=frozenset({"numba"}),
-    ),
+    Variant("torch", "workloads.heat.torch_variants:dense", baseline=True, packages=_TORCH),
+    Variant("torch-sparse", "workloads.heat.torch_variants:sparse", packages=_TORCH),
+    Variant("torch-shared", "workloads.heat.torch_variants:shared", packages=_TORCH),
+    Variant("torch-shared-sparse", "workloads.heat.torch_variants:shared_sparse", packages=_TORCH),
+    Variant("heat", "workloads.heat.per_sample:run", requires=_HOST, packages=_NUMBA),
+    Variant("heat-tile", "workloads.heat.per_sample:run_tile", requires=_HOST, packages=_NUMBA),
+    Variant("block", "workloads.heat.block:run", requires=_HOST, packages=_NUMBA),
+    Variant("block-float32", "workloads.heat.block:run_float32", requires=_HOST, packages=_NUMBA),
 )
+_BASELINE = _VARIANTS[0].name
+
+_GATED_INTERACTIONS = 500_000
+"""From here on a variant must reach the baseline's recall. Fewer are too few updates of many
+interactions each, and too few users to tell two percent of recall apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +77,22 @@ class _Cost:
 
 
 _COSTS = {
-    "torch": _Cost(start_s=4.0, product_s=7e-9, row_s=2e-9),
-    "numba": _Cost(start_s=8.0, product_s=4e-10, row_s=0.0),
+    "torch": _Cost(start_s=4.0, product_s=3.5e-9, row_s=2e-9),
+    "torch-sparse": _Cost(start_s=4.0, product_s=3.5e-9, row_s=0.0),
+    "torch-shared": _Cost(start_s=4.0, product_s=6e-10, row_s=2e-9),
+    "torch-shared-sparse": _Cost(start_s=4.0, product_s=6e-10, row_s=0.0),
+    "heat": _Cost(start_s=3.5, product_s=2e-10, row_s=0.0),
+    "heat-tile": _Cost(start_s=3.5, product_s=1e-10, row_s=0.0),
+    "block": _Cost(start_s=7.0, product_s=1e-11, row_s=0.0),
+    "block-float32": _Cost(start_s=7.0, product_s=2e-11, row_s=0.0),
 }
 """Measured with `epochs` and `negatives` varied at the ci and Gowalla shapes."""
 
 _READ_S = 1e-5
 """An interaction: reading or generating it, and ranking all items for its user, twice."""
+
+_BATCHES = {"torch-shared": 256, "torch-shared-sparse": 256}
+"""Of the variants' own; 1,024 for the others'."""
 
 _TRAININGS = 9
 """To verify, to warm up, for the peak, and the six samples of time at least."""
@@ -70,11 +100,35 @@ _TRAININGS = 9
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the steps of one case work on."""
+    """What the steps of one case work on.
 
+    Attributes:
+        variant: its name.
+        train: makes a trainer of another training on the same device.
+        digest: of the interactions.
+    """
+
+    variant: str
     training: Training
     trainer: Trainer
+    train: Callable[[Training], Trainer]
     digest: str
+
+    @property
+    def sampled(self) -> int:
+        """How many interactions a step trains on; 0 for a complete training."""
+        partly = isinstance(self.trainer, TrainsPartly)
+        return self.training.settings.sampled if partly else 0
+
+    @property
+    def share(self) -> float:
+        """The share of a complete training that a step does."""
+        if not self.sampled:
+            return 1.0
+        assert isinstance(self.trainer, TrainsPartly)
+        pairs, batch = self.training.interactions.train_items.size, self.trainer.recipe()["batch"]
+        done = min(-(-self.sampled // batch) * batch, pairs)
+        return float(done / (pairs * self.training.settings.epochs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +139,7 @@ class Heat:
     """
 
     name: str = "heat"
-    version: str = "1"
+    version: str = "2"
     parameters: Mapping[str, Parameter] = field(default_factory=lambda: PARAMETERS)
     variants: Sequence[Variant] = _VARIANTS
 
@@ -107,15 +161,17 @@ class Heat:
         # Others' variants take the baseline's cost: rather too long than too short.
         cost = _COSTS.get(variant.name, _COSTS["torch"])
         users, items, pairs = _shape(chosen)
+        batch = chosen.batch or _BATCHES.get(variant.name, 1_024)
         training_s = chosen.epochs * (
             pairs * (1 + chosen.negatives) * chosen.dim * cost.product_s
-            + pairs / chosen.batch * (users + items) * chosen.dim * cost.row_s
+            + pairs / batch * (users + items) * chosen.dim * cost.row_s
         )
-        return cost.start_s + pairs * _READ_S + _TRAININGS * training_s
+        trainings = 1 if chosen.sampled and variant.packages == _TORCH else _TRAININGS
+        return cost.start_s + pairs * _READ_S + trainings * training_s
 
     def worker_env(self, case: Case) -> Mapping[str, str]:
         """Return the allocator setting that torch runs at its best with."""
-        return KEEP_FREED_MEMORY if case.variant == "torch" else {}
+        return KEEP_FREED_MEMORY if case.variant.startswith("torch") else {}
 
     def prepare(self, device: Device, variant: Variant, params: Params, seed: int) -> State:
         """Read or generate the interactions and put them on the device, with the initial factors.
@@ -130,46 +186,80 @@ class Heat:
             else interactions.read(data_folder(chosen.data))
         )
         start = training(data, chosen, seed)
-        trainer: Trainer = resolve(variant.run)(start, device)
-        return State(start, trainer, interactions.digest(data))
+
+        def train(begun: Training) -> Trainer:
+            trainer: Trainer = resolve(variant.run)(begun, device)
+            return trainer
+
+        return State(variant.name, start, train(start), train, interactions.digest(data))
 
     def before_sample(self, state: State) -> None:
         """Go back to the initial weights, optimiser state and random streams."""
         state.trainer.reset()
 
     def step(self, state: State) -> None:
-        """Train all epochs."""
-        state.trainer.train()
+        """Train all epochs, or on a part of one where that would take too long."""
+        if state.sampled:
+            assert isinstance(state.trainer, TrainsPartly)
+            state.trainer.train_part(state.sampled)
+        else:
+            state.trainer.train()
 
     def verify(self, state: State) -> Verification:
         """Check an update against the reference, and that one training learns."""
-        return verify(state.trainer, state.training)
+        checked = checks(state.trainer, state.training.seed)
+        return judged(checked, _learned(state), floor=_floor(state))
 
     def quality(self, state: State) -> Quality:
-        """Return Recall@20 and NDCG@20 over all users that have test items."""
-        found = evaluate.of_factors(*state.trainer.factors(), state.training.interactions)
+        """Return Recall@20 and NDCG@20 over all users that have test items.
+
+        Where the baseline's recall is known, also how long a training takes that reaches it.
+        """
+        if state.sampled:
+            learned = _learned(state)
+            recall, ndcg = learned.recall, learned.ndcg
+        else:
+            found = evaluate.of_factors(*state.trainer.factors(), state.training.interactions)
+            recall, ndcg = found.recall, found.ndcg
+        values = {f"recall@{evaluate.TOP}": recall, f"ndcg@{evaluate.TOP}": ndcg}
+        baseline = _baseline(state)
+        if baseline is not None and not state.sampled:
+            taken = time_to_recall(state.training, state.train, baseline.recall)
+            values |= {} if taken is None else {"s_to_baseline_recall": taken}
         return Quality(
-            {f"recall@{evaluate.TOP}": found.recall, f"ndcg@{evaluate.TOP}": found.ndcg},
+            values,
             detail="all users that have test items, all items ranked, training items left out",
         )
 
+    def counters(self, state: State) -> Mapping[str, float]:
+        """Return means over the interactions of the last epoch, where the variant counts."""
+        return state.trainer.counters() if isinstance(state.trainer, Counts) else {}
+
     def work(self, state: State) -> Work:
-        """Return the least that a training does: the forward pass, reading each row it needs.
+        """Return the least that a step does: the forward pass, reading each row it needs.
 
         FLOPs are those of 1 + negatives dot products and of the lengths of as many items and one
-        user; bytes are those rows, and the rows of user and positive written back. The backward
-        pass of a negative above the margin is not counted: how many there are, training decides.
+        user; bytes are those rows, and the rows of user and positive written back. Variants whose
+        interactions share negatives declare the rows of those once, and products of fewer bits as
+        such. The backward pass of a negative above the margin is not counted: how many there are,
+        training decides.
         """
         data, chosen = state.training.interactions, state.training.settings
-        steps = data.train_items.size * chosen.epochs
-        products = 2 * (1 + chosen.negatives) + 1
-        rows = (1 + chosen.negatives) + 1 + 2
+        steps = data.train_items.size * chosen.epochs * state.share
+        recipe = state.trainer.recipe() if isinstance(state.trainer, Declares) else {}
+        shared = str(recipe.get("sampler", "")).startswith("shared")
+        rows = chosen.negatives / float(recipe["batch"]) if shared else float(chosen.negatives)
+        products = 2.0 * chosen.dim * chosen.negatives
+        other = 2.0 * chosen.dim * (3 + rows)
+        dtype = str(recipe.get("products", "float32"))
+        flops = {dtype: steps * products}
+        flops["float32"] = flops.get("float32", 0.0) + steps * other
         row_bytes = 4.0 * chosen.dim
         return Work(
             items=float(steps),
             item="interaction",
-            flops={"float32": steps * products * 2.0 * chosen.dim},
-            bytes={"memory": steps * rows * row_bytes},
+            flops=flops,
+            bytes={"memory": steps * (rows + 4) * row_bytes},
             working_set_bytes=(data.users + data.items) * row_bytes + 8.0 * data.train_items.size,
         )
 
@@ -179,9 +269,15 @@ class Heat:
         return {"compile": trainer.compile_s} if isinstance(trainer, Compiles) else {}
 
     def inputs(self, state: State) -> Facts:
-        """Return the shape of the interactions and the digest of their content."""
+        """Return how the variant trains, the interactions' shape and the digest of their content.
+
+        `share_of_training` is the part of a complete training that a step does.
+        """
         data = state.training.interactions
+        trainer = state.trainer
         return {
+            **({"recipe": trainer.recipe()} if isinstance(trainer, Declares) else {}),
+            "share_of_training": state.share,
             "data": state.training.settings.data,
             "users": data.users,
             "items": data.items,
@@ -190,18 +286,57 @@ class Heat:
             "digest": state.digest,
         }
 
+    def unsupported(self, variant: Variant, features: frozenset[str], params: Params) -> str | None:
+        """Return why a variant cannot train a model: the compiled ones have no history."""
+        chosen = settings(params)
+        if chosen.history and chosen.user_weight < 1 and "numba" in variant.packages:
+            return (
+                "trains matrix factorisation only; for SimpleX take a torch variant, "
+                "or leave out history and user_weight"
+            )
+        return None
+
     def datasets(self) -> Sequence[Dataset]:
         """Return the data sets that `assay data` fetches."""
-        return (GOWALLA,)
+        return DATASETS
+
+
+def _learned(state: State) -> Learned:
+    """Return what one complete training learnt; of a slow variant, once for all its workers."""
+    digest = _digest(state, state.variant)
+    found = kept(cache_folder(), digest) if state.sampled else None
+    if found is None:
+        found = learn(state.trainer, state.training)
+        keep(cache_folder(), digest, found)
+    return found
+
+
+def _baseline(state: State) -> Learned | None:
+    """Return what the baseline learnt from the same start, where a worker has trained it."""
+    if state.variant == _BASELINE or not state.training.settings.sampled:
+        return None
+    return kept(cache_folder(), _digest(state, _BASELINE))
+
+
+def _floor(state: State) -> float:
+    baseline = _baseline(state)
+    if state.training.interactions.train_items.size < _GATED_INTERACTIONS:
+        baseline = None
+    share = 0.0 if baseline is None else BASELINE_SHARE * baseline.recall
+    return max(share, floor(state.training.settings, state.digest))
+
+
+def _digest(state: State, variant: str) -> str:
+    start = state.training
+    return digest_of(variant, start.settings, start.seed, state.digest)
 
 
 def _shape(chosen: Settings) -> tuple[int, int, int]:
     """Return users, items and interactions, guessed from the files' size where data is a folder."""
     if chosen.data == SYNTHETIC:
         return chosen.users, chosen.items, chosen.interactions
-    # Of Gowalla: 5.7 bytes an interaction, 27 of them a user, 20 an item.
-    size_bytes = sum(path.stat().st_size for path in interactions.files(data_folder(chosen.data)))
-    pairs = max(1, round(size_bytes / 5.7))
+    # Gowalla has 27 interactions a user and 20 an item.
+    pairs = interactions.estimated_interactions(data_folder(chosen.data))
     return pairs // 27 + 1, pairs // 20 + 1, pairs
 
 

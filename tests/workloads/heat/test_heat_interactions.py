@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import AssayError
-from workloads.heat import interactions
-from workloads.heat.interactions import Interactions, digest, read
+from workloads.heat import line_blocks, text_format
+from workloads.heat.interactions import Interactions, digest, estimated_interactions, read
 
 TRAIN = "0 1 2\n1 0 3\n2 4 0\n"
 TEST = "0 3\n1 4\n2 1\n"
@@ -88,7 +88,7 @@ def test_what_is_written_is_read_whatever_the_blocks(
     text = "".join(f"{user} {' '.join(map(str, row))}\n" for user, row in enumerate(rows))
     write(folder, train=text, test=f"0 {rows[0][0]}\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interactions, "_BLOCK_BYTES", block_bytes)
+        patch.setattr(line_blocks, "_BLOCK_BYTES", block_bytes)
         found = read(folder)
     assert pairs_of(found.train_ptr, found.train_items) == {
         user: sorted(row) for user, row in enumerate(rows)
@@ -113,8 +113,36 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert "is not a folder" in refusal(tmp_path / "nowhere")
 
 
-def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
-    assert "is not a folder" in refusal(write(tmp_path) / "train.txt")
+def test_one_file_is_split_for_each_user_the_same_way_whatever_its_order(tmp_path: Path) -> None:
+    rows = [f"{user} {' '.join(map(str, range(10 + user)))}" for user in range(6)]
+    (tmp_path / "all.txt").write_text("\n".join(rows))
+    found = read(tmp_path / "all.txt")
+    assert np.diff(found.test_ptr).tolist() == [2, 2, 2, 2, 2, 3]
+    whole = np.diff(found.train_ptr) + np.diff(found.test_ptr)
+    assert whole.tolist() == [10, 11, 12, 13, 14, 15]
+    (tmp_path / "other.txt").write_text("\n".join(reversed(rows)))
+    assert digest(read(tmp_path / "other.txt")) == digest(found)
+
+
+def test_one_file_in_which_no_user_has_five_items_is_refused(tmp_path: Path) -> None:
+    assert "no user has 5 items" in refusal(write(tmp_path) / "train.txt")
+
+
+def test_two_files_for_one_part_are_named(tmp_path: Path) -> None:
+    (write(tmp_path) / "train.csv").write_text("0,1\n")
+    assert "train.csv and train.txt are the same part" in refusal(tmp_path)
+
+
+def test_lines_of_items_and_tables_are_not_mixed(tmp_path: Path) -> None:
+    (write(tmp_path) / "test.txt").rename(tmp_path / "test.csv")
+    assert "has both .txt files and tables" in refusal(tmp_path)
+
+
+def test_the_number_of_interactions_is_estimated_from_sizes(tmp_path: Path) -> None:
+    text = "".join(f"{user} {user + 1} {user + 2}\n" for user in range(10_000, 12_000))
+    assert 2_000 < estimated_interactions(write(tmp_path, text, text)) < 16_000
+    (tmp_path / "a.csv").write_text("1,2\n" * 1_000)
+    assert estimated_interactions(tmp_path / "a.csv") == 1_000
 
 
 @pytest.mark.parametrize("name", ["train.txt", "test.txt"])
@@ -155,7 +183,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_line_numbers_count_over_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interactions, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(line_blocks, "_BLOCK_BYTES", 16)
     text = "".join(f"{user} 1 2 3\n" for user in range(100))
     assert "line 101: 'x'" in refusal(write(tmp_path, train=f"{text}7 x\n"))
 
@@ -163,8 +191,8 @@ def test_line_numbers_count_over_blocks(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_line_without_end_is_given_up_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interactions, "MAX_LINE_BYTES", 1_000)
-    monkeypatch.setattr(interactions, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(text_format, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(line_blocks, "_BLOCK_BYTES", 100)
     write(tmp_path, train=f"{TRAIN}3 {'1 ' * 100_000}")
     assert "line 4 is longer than 1000 bytes" in refusal(tmp_path)
 
@@ -172,7 +200,7 @@ def test_a_line_without_end_is_given_up_early(
 def test_a_file_that_is_too_large_is_not_even_opened(tmp_path: Path) -> None:
     write(tmp_path)
     with (tmp_path / "train.txt").open("r+b") as file:
-        file.truncate(interactions.MAX_FILE_BYTES + 1)  # sparse: takes no space
+        file.truncate(line_blocks.MAX_FILE_BYTES + 1)  # sparse: takes no space
     assert "more than the" in refusal(tmp_path)
 
 

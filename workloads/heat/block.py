@@ -1,0 +1,131 @@
+"""Variants `block` and `block-float32`: negatives that a block of interactions shares.
+
+A block of up to 256 interactions draws N negatives and trains on their products with all of its
+users: SGD on the sum of the block's losses, with fresh negatives each time. Per interaction that
+reads N / 256 rows instead of N, and makes the products a multiplication of two small matrices.
+
+The loss makes most of those products needless. A negative below the margin costs nothing and moves
+nothing, and training drives them below: at equilibrium about one in `weight` counts. So the
+products are made in as few bits as the processor is quick with, only to tell which negatives may
+be above the margin (`quantise.py` proves that none is missed); those few are scored anew in
+float32, and only they are trained on.
+
+Interactions are shuffled so that those of a user come not far apart: each user goes to one of some
+groups by chance, anew in each epoch, whose rows fit the L2 cache.
+
+In a block each positive turns its two rows at once, one interaction after the other, and the user's
+row of before, at length 1, is kept. Negatives are then read, up to 256 together, and turn the rows
+of users and the rows of negatives by gradients made of those kept rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.protocols import Device
+from harness.records import Facts
+from workloads.heat import reference
+from workloads.heat.block_kernel import LOW, ROW_MULTIPLE, block_epoch
+from workloads.heat.host_sgd import Algorithm, Epoch, HostSgd, Pairs
+from workloads.heat.instruction_sets import InstructionSet, available
+from workloads.heat.random_stream import first_items
+from workloads.heat.settings import Settings
+from workloads.heat.simd import BFLOAT16, FLOAT32, INT8
+from workloads.heat.training import Trainer, Training
+
+BLOCK = 256
+"""Interactions that share negatives, where `batch` does not say another number."""
+
+_PANEL = 128
+"""Negatives that are filtered together: users, negatives and what is found fit the L2 cache."""
+
+_GROUP_BYTES = 1 << 19
+"""Rows of users that are trained on together: half of a usual L2 cache, so that a row is still
+there when the user comes again."""
+
+_DTYPES = {FLOAT32: "float32", BFLOAT16: "bfloat16", INT8: "int8"}
+_PANEL_MULTIPLE = 64
+_BLOCK_MULTIPLE = 8
+
+
+def _block(settings: Settings) -> int:
+    return settings.batch or BLOCK
+
+
+def _panel(settings: Settings) -> int:
+    return min(_PANEL, -(-settings.negatives // _PANEL_MULTIPLE) * _PANEL_MULTIPLE)
+
+
+def _compiled(kind: InstructionSet, settings: Settings, dim: int) -> Epoch:
+    rows = -(-_block(settings) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
+    return partial(block_epoch(dim, kind), rows, _panel(settings))
+
+
+def _expected(
+    training: Training, pairs: Pairs, seed: int, rate: float
+) -> tuple[npt.NDArray[np.float64], ...]:
+    settings = training.settings
+    block = -(-_block(settings) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
+    blocks = -(-pairs.size // block)
+    return reference.block_epoch(
+        training.user_factors,
+        training.item_factors,
+        pairs >> 32,
+        pairs & LOW,
+        drawn(blocks, settings.negatives, _panel(settings), training.interactions.items, seed),
+        rate,
+        settings.margin,
+        settings.weight,
+        block=block,
+        panel=_panel(settings),
+    )
+
+
+def drawn(blocks: int, negatives: int, panel: int, items: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return int64 (blocks, negatives): what each block of the first thread's shares.
+
+    The kernel keeps `panel` items drawn ahead and replaces those that it uses, from the first on.
+    """
+    stream = iter(first_items(panel + blocks * negatives, items, seed))
+    ahead = [next(stream) for _ in range(panel)]
+    shared = np.empty((blocks, negatives), np.int64)
+    for block in range(blocks):
+        for start in range(0, negatives, panel):
+            for place in range(min(panel, negatives - start)):
+                shared[block, start + place] = ahead[place]
+                ahead[place] = next(stream)
+    return shared
+
+
+def _facts(kind: InstructionSet, settings: Settings) -> Facts:
+    return {
+        "sampler": "shared by a block",
+        "batch": _block(settings),
+        "instructions": kind.name,
+        "products": _DTYPES[kind.unit],
+    }
+
+
+def algorithm(kind: InstructionSet) -> Algorithm:
+    """Return the algorithm on an instruction set."""
+    return Algorithm(
+        partial(_compiled, kind), _expected, ROW_MULTIPLE, partial(_facts, kind), _GROUP_BYTES
+    )
+
+
+def run(training: Training, device: Device) -> Trainer:
+    """Return the trainer on the quickest instruction set of this processor."""
+    return HostSgd(training, algorithm(available()[0]))
+
+
+def run_float32(training: Training, device: Device) -> Trainer:
+    """Return the trainer that filters in float32, with the widest vectors of this processor."""
+    return HostSgd(training, algorithm(_first(lambda kind: kind.unit == FLOAT32)))
+
+
+def _first(wanted: Callable[[InstructionSet], bool]) -> InstructionSet:
+    return next(filter(wanted, available()))

@@ -1,0 +1,101 @@
+"""What a complete training learnt, kept between workers: some take a quarter of an hour.
+
+    <cache>/heat/<digest>.json
+
+The digest is of everything that the result depends on: the variant, its settings, seed, data,
+libraries and the source of this package. The cache is below `ASSAY_CACHE` or the user's
+cache folder and may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from secrets import token_hex
+
+import msgspec
+import platformdirs
+
+from workloads.heat.settings import Settings
+
+_LIBRARIES = ("numpy", "numba", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one complete training did.
+
+    Attributes:
+        loss_before: mean loss of a sample of interactions before,
+        loss_after: and after.
+        recall: Recall@20 over all users that have test items.
+        ndcg: NDCG@20 over the same.
+        popularity_recall: of recommending the most popular items.
+        untrained_recall: of the initial factors.
+        train_s: how long the training took, s.
+    """
+
+    loss_before: float
+    loss_after: float
+    recall: float
+    popularity_recall: float
+    untrained_recall: float
+    ndcg: float = 0.0
+    train_s: float = 0.0
+
+
+def kept(folder: Path, digest: str) -> Learned | None:
+    """Return what is kept under a digest; None where there is nothing, or nothing whole."""
+    try:
+        return msgspec.json.decode((folder / f"{digest}.json").read_bytes(), type=Learned)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def keep(folder: Path, digest: str, learned: Learned) -> None:
+    """Keep what was learnt under a digest; a folder that cannot be written to keeps nothing."""
+    part = folder / f".{digest}.{token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(msgspec.json.encode(learned))
+        part.replace(folder / f"{digest}.json")
+    except OSError:
+        part.unlink(missing_ok=True)
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where trainings are kept."""
+    return Path(environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")) / "heat"
+
+
+def digest_of(variant: str, settings: Settings, seed: int, data: str) -> str:
+    """Return the digest of everything that a training depends on.
+
+    Args:
+        variant: its name.
+        settings: of the training; which part of it is timed makes no difference.
+        seed: of initial rows, shuffling and negatives.
+        data: digest of the interactions.
+    """
+    told = {name: value for name, value in asdict(settings).items() if name != "sampled"}
+    told |= {"variant": variant, "seed": seed, "data": data}
+    told["libraries"] = [_version(name) for name in _LIBRARIES]
+    told["source"] = _source()
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _source() -> str:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

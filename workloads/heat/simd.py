@@ -1,0 +1,286 @@
+"""Vector instructions that numba's compiler does not find by itself, written as LLVM vectors.
+
+One source serves every instruction set: a *unit* is four bytes of a row, which hold one float32,
+two bfloat16 or four int8, and a vector register holds `lanes` units. What differs between the
+instruction sets is the number of lanes and the one instruction that multiplies two units and adds
+the products (`filter_tile`).
+
+Arrays are C-contiguous and as large as each docstring says; nothing checks them at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+FLOAT32, BFLOAT16, INT8 = range(3)
+"""What a unit holds."""
+
+TILE_VECTORS = 2
+"""Vectors of columns in a tile."""
+
+_intrinsic: Any = intrinsic
+"""Untyped: what it makes is called without the first argument, the context of the typing."""
+
+_SIZE = ir.IntType(64)
+_WORD = ir.IntType(32)
+_FLOAT = ir.FloatType()
+
+
+class _Bfloat16(ir.types.Type):  # type: ignore[misc]
+    """The type that llvmlite does not know."""
+
+    intrinsic_name = "bf16"
+
+    def __str__(self) -> str:
+        return "bfloat"
+
+
+@_intrinsic
+def prefetch(context: Any, array: Any, row: Any, column: Any) -> Any:
+    """Ask for the cache line of an element of a float32 array, to be read and written soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        start = _element(context, builder, signature.args[0], values[0], values[1])
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _WORD, _WORD, _WORD])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        at = builder.bitcast(builder.gep(start, [values[2]]), byte)
+        builder.call(call, [at, _WORD(1), _WORD(3), _WORD(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
+
+
+@_intrinsic
+def lowest_bit(context: Any, bits: Any) -> Any:
+    """Return the place of the lowest bit that is set, of a uint64 that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), generate
+
+
+@_intrinsic
+def sum_rows(
+    context: Any, rows: Any, places: Any, weights: Any, first: Any, last: Any, total: Any,
+    start: Any, lanes: Any,
+) -> Any:  # fmt: skip
+    """Write a part of the weighted sum of some rows: `SUMMED` vectors, in registers meanwhile.
+
+    Args:
+        context: numba's.
+        rows: float32 (n, dim).
+        places: int32 (m,): which rows.
+        weights: float32 (m,): of each.
+        first: of `places` and `weights`; at least one is summed.
+        last: of them, exclusive.
+        total: float32 (dim,), written from `start` on.
+        start: first column; `SUMMED * lanes` are summed.
+        lanes: constant.
+    """
+    width = _constant(lanes, "lanes")
+    vector = ir.VectorType(_FLOAT, width)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        of_rows, of_places, of_weights, _, _, of_total, *_ = signature.args
+        rows, places, weights, first, last, total, start, _ = values
+        fma = _declared(builder.module, vector, [vector] * 3, f"llvm.fma.v{width}f32")
+        before = builder.block
+        loop = builder.append_basic_block("sum")
+        after = builder.append_basic_block("summed")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        at = builder.phi(_SIZE)
+        at.add_incoming(first, before)
+        sums = [builder.phi(vector) for _ in range(SUMMED)]
+        place = builder.load(_element(context, builder, of_places, places, at))
+        weight = builder.load(_element(context, builder, of_weights, weights, at))
+        share = _splat(builder, weight, vector)
+        row = _element(context, builder, of_rows, rows, builder.sext(place, _SIZE))
+        row = builder.gep(row, [start])
+        following = builder.add(at, _SIZE(1))
+        at.add_incoming(following, loop)
+        longer = []
+        for number, one in enumerate(sums):
+            part = _load(builder, row, width * number, vector)
+            more = builder.call(fma, [share, part, one])
+            one.add_incoming(ir.Constant(vector, [0.0] * width), before)
+            one.add_incoming(more, loop)
+            longer.append(more)
+        builder.cbranch(builder.icmp_signed("<", following, last), loop, after)
+        builder.position_at_end(after)
+        out = builder.gep(_element(context, builder, of_total, total, _SIZE(0)), [start])
+        for number, one in enumerate(longer):
+            _store(builder, one, out, width * number)
+        return context.get_dummy_value()
+
+    signature = types.void(rows, places, weights, types.intp, types.intp, total, types.intp, lanes)
+    return signature, generate
+
+
+SUMMED = 4
+"""Vectors that `sum_rows` sums at once: rows are padded to that many, and four chains of additions
+keep two units busy."""
+
+
+@_intrinsic
+def filter_tile(
+    context: Any, left: Any, row: Any, right: Any, column: Any, bias: Any, limit: Any, found: Any,
+    unit: Any, lanes: Any, height: Any,
+) -> Any:  # fmt: skip
+    """Find which products of some rows and columns exceed their row's limit.
+
+    For the rows r of the tile and its `TILE_VECTORS * lanes` columns c, bit c of the row
+    `found[r]` becomes whether bias[c] + left[r] . right[:, c] > limit[r].
+
+    Args:
+        context: numba's.
+        left: int32 (rows, units): rows of units, signed where they are int8.
+        row: first row of the tile.
+        right: int32 (units, columns): columns of units, unsigned where they are int8 on x86.
+        column: first column of the tile, a multiple of its width.
+        bias: float32 or, with int8, int32 (columns,).
+        limit: float32 or, with int8, int32 (rows,).
+        found: uint8 (rows, columns / 8), written.
+        unit: constant: FLOAT32, BFLOAT16 or INT8.
+        lanes: constant.
+        height: constant: rows of the tile.
+    """
+    kind, width = _constant(unit, "unit"), _constant(lanes, "lanes")
+    tall = _constant(height, "height")
+    words = ir.VectorType(_WORD, width)
+    numbers = words if kind == INT8 else ir.VectorType(_FLOAT, width)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        of_left, _, of_right, _, of_bias, of_limit, of_found, *_ = signature.args
+        left, row, right, column, bias, limit, found, *_ = values
+        depth = _shape(context, builder, of_right, right)[0]
+        rows = [
+            _element(context, builder, of_left, left, builder.add(row, _SIZE(r)))
+            for r in range(tall)
+        ]
+        start = _element(context, builder, of_bias, bias, column)
+        begin = [_load(builder, start, width * v, numbers) for v in range(TILE_VECTORS)]
+        multiply = _multiply_add(builder.module, kind, width)
+        before = builder.block
+        loop = builder.append_basic_block("products")
+        after = builder.append_basic_block("filtered")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        at_unit = builder.phi(_SIZE)
+        at_unit.add_incoming(_SIZE(0), before)
+        sums = [[builder.phi(numbers) for _ in range(TILE_VECTORS)] for _ in range(tall)]
+        for line in sums:
+            for one, value in zip(line, begin, strict=True):
+                one.add_incoming(value, before)
+        above = builder.gep(_element(context, builder, of_right, right, at_unit), [column])
+        there = [_load(builder, above, width * v, words) for v in range(TILE_VECTORS)]
+        more = []
+        for r in range(tall):
+            here = _splat(builder, builder.load(builder.gep(rows[r], [at_unit])), words)
+            more.append(
+                [
+                    multiply(builder, one, here, other)
+                    for one, other in zip(sums[r], there, strict=True)
+                ]
+            )
+        following = builder.add(at_unit, _SIZE(1))
+        at_unit.add_incoming(following, loop)
+        for line, longer in zip(sums, more, strict=True):
+            for one, value in zip(line, longer, strict=True):
+                one.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+        builder.position_at_end(after)
+        bits = ir.IntType(width * TILE_VECTORS)
+        for r in range(tall):
+            at = builder.add(row, _SIZE(r))
+            least = builder.load(_element(context, builder, of_limit, limit, at))
+            mask = ir.Constant(bits, 0)
+            for v in range(TILE_VECTORS):
+                bound = _splat(builder, least, numbers)
+                greater = (
+                    builder.icmp_signed(">", more[r][v], bound)
+                    if kind == INT8
+                    else builder.fcmp_ordered(">", more[r][v], bound)
+                )
+                part = builder.zext(builder.bitcast(greater, ir.IntType(width)), bits)
+                mask = builder.or_(mask, builder.shl(part, bits(width * v)))
+            byte = builder.lshr(column, _SIZE(3))
+            out = builder.gep(_element(context, builder, of_found, found, at), [byte])
+            builder.store(mask, builder.bitcast(out, bits.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    signature = types.void(
+        left, types.intp, right, types.intp, bias, limit, found, unit, lanes, height
+    )
+    return signature, generate
+
+
+def _multiply_add(module: Any, kind: int, lanes: int) -> Any:
+    """Return what makes sum + left * right, unit by unit."""
+    words, floats = ir.VectorType(_WORD, lanes), ir.VectorType(_FLOAT, lanes)
+    if kind == FLOAT32:
+        call = _declared(module, floats, [floats] * 3, f"llvm.fma.v{lanes}f32")
+        return lambda builder, total, left, right: builder.call(
+            call, [builder.bitcast(left, floats), builder.bitcast(right, floats), total]
+        )
+    if kind == BFLOAT16:
+        halves = ir.VectorType(_Bfloat16(), 2 * lanes)
+        call = _declared(
+            module, floats, [floats, halves, halves], f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}"
+        )
+        return lambda builder, total, left, right: builder.call(
+            call, [total, builder.bitcast(left, halves), builder.bitcast(right, halves)]
+        )
+    call = _declared(module, words, [words] * 3, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}")
+    return lambda builder, total, left, right: builder.call(call, [total, right, left])
+
+
+def _declared(module: Any, result: Any, arguments: Sequence[Any], name: str) -> Any:
+    return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
+
+
+def _constant(kind: Any, name: str) -> int:
+    if not isinstance(kind, types.IntegerLiteral):
+        raise TypingError(f"{name} is a constant of the compilation")
+    return int(kind.literal_value)
+
+
+def _shape(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    held = arrayobj.make_array(kind)(context, builder, array)
+    return cgutils.unpack_tuple(builder, held.shape, kind.ndim)
+
+
+def _element(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
+    """Return a pointer to the first element of a row."""
+    held = arrayobj.make_array(kind)(context, builder, array)
+    if kind.ndim == 1:
+        return builder.gep(held.data, [row])
+    columns = cgutils.unpack_tuple(builder, held.shape, kind.ndim)[1]
+    return builder.gep(held.data, [builder.mul(row, columns)])
+
+
+def _load(builder: Any, start: Any, offset: int, vector: Any) -> Any:
+    at = builder.bitcast(builder.gep(start, [_SIZE(offset)]), vector.as_pointer())
+    return builder.load(at, align=4)
+
+
+def _store(builder: Any, value: Any, start: Any, offset: int) -> None:
+    at = builder.bitcast(builder.gep(start, [_SIZE(offset)]), value.type.as_pointer())
+    builder.store(value, at, align=4)
+
+
+def _splat(builder: Any, value: Any, vector: Any) -> Any:
+    nothing = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(nothing, value, _WORD(0))
+    return builder.shuffle_vector(
+        one, nothing, ir.Constant(ir.VectorType(_WORD, vector.count), [0] * vector.count)
+    )
