@@ -21,11 +21,11 @@ from harness.verdict_rows import change_text
 
 _HASH_DIGITS = 8
 _WORTH_A_POOL = 20_000
-"""Points; they take some four seconds, and a worker process half a second to start."""
+"""Points; they take some two seconds, and a worker process half a second to start."""
 
 _CHUNK = 4  # series a worker is given at once
 
-Points = tuple[list[float], list[str], Reading | None]
+_Task = tuple[list[float], list[str], Reading | None]
 """The values of a series, the environment of each, and what was found in the first of them."""
 
 
@@ -59,7 +59,7 @@ class Finding:
     @property
     def known_at(self) -> float:
         """When what made it known was measured, Unix time in s."""
-        return self.series.points[self.known].measured_at
+        return self.series.points.measured_at(self.known)
 
 
 def findings(
@@ -138,29 +138,29 @@ def finding_sheets(found: Sequence[Finding]) -> list[Sheet]:
 
 
 def _searched(
-    search: Callable[[Points], Detection],
+    search: Callable[[_Task], Detection],
     every: Sequence[Series],
     former: Sequence[Reading | None],
     processes: int,
 ) -> list[Detection]:
-    points = (
+    tasks = (
         (
-            [point.interval.estimate for point in one.points],
-            [point.environment for point in one.points],
+            one.points.intervals.estimates.tolist(),
+            [scene.environment for scene in one.points.scenes()],
             reading,
         )
         for one, reading in zip(every, former, strict=True)
     )
     if processes < 2:
-        return [search(one) for one in points]
+        return [search(task) for task in tasks]
     # Not forked: NumPy may have threads, which a copy of this process would lack.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        return list(pool.map(search, points, chunksize=_CHUNK))
+        return list(pool.map(search, tasks, chunksize=_CHUNK))
 
 
-def _detection(points: Points, *, false_alarms: float, min_change: float) -> Detection:
-    values, environments, earlier = points
+def _detection(task: _Task, *, false_alarms: float, min_change: float) -> Detection:
+    values, environments, earlier = task
     return detect(
         values,
         environments=environments,
@@ -187,8 +187,8 @@ def _of(series: Series, detection: Detection) -> Iterator[Finding]:
             series,
             "spike",
             "",
-            before=series.points[max(spike.index - 1, 0)].commit,
-            commit=series.points[spike.index].commit,
+            before=series.points.scene(max(spike.index - 1, 0)).commit,
+            commit=series.points.scene(spike.index).commit,
             index=spike.index,
             ratio=Interval(spike.ratio, None, None, 0.0),
             note="one point; the next is back",
@@ -202,8 +202,8 @@ def _step(series: Series, step: Step) -> Finding:
         series,
         "step",
         _verdict(step.regression),
-        before=series.points[step.index - 1].commit,
-        commit=series.points[step.index].commit,
+        before=series.points.scene(step.index - 1).commit,
+        commit=series.points.scene(step.index).commit,
         index=step.index,
         ratio=step.ratio,
         start=step.index - 1,
@@ -219,8 +219,8 @@ def _drift(series: Series, drift: Drift) -> Finding:
         series,
         "drift",
         _verdict(drift.regression),
-        before=series.points[drift.first].commit,
-        commit=series.points[drift.last].commit,
+        before=series.points.scene(drift.first).commit,
+        commit=series.points.scene(drift.last).commit,
         index=drift.last,
         ratio=Interval(estimate or 1.0, low, high, drift.ratio.confidence),
         note=f"{drift.ratio.estimate - 1:+.2%} a commit over {commits} commits",
@@ -234,8 +234,8 @@ def _environment(series: Series, change: EnvironmentChange) -> Finding:
         series,
         "environment",
         "",
-        before=series.points[change.index - 1].commit,
-        commit=series.points[change.index].commit,
+        before=series.points.scene(change.index - 1).commit,
+        commit=series.points.scene(change.index).commit,
         index=change.index,
         ratio=change.ratio,
         note=f"environment, not code: {change.before} became {change.after}",

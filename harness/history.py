@@ -6,45 +6,21 @@ what changes there is never taken for the commit's doing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import compress
+from operator import itemgetter
 from statistics import median
 
+import numpy as np
+
 from harness.case_run import CaseRun
+from harness.columns import Indices, Ragged, grouped
 from harness.errors import AssayError
+from harness.intervals import process_intervals
+from harness.points import Points
 from harness.records import Case
-from harness.repetition import process_intervals
-from harness.sighting import Identity, Position, Sighting, places_of, sightings_of
-from harness.statistics import Interval
-
-Placed = tuple[Position, Sighting]
-"""What was seen, and where it stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What was measured of a case at one commit in one environment.
-
-    Attributes:
-        commit: 40 hexadecimal digits.
-        commit_time: Unix time, s.
-        interval: the headline, per item where that applies.
-        environment: id of the machine's state and software.
-        canary: name and time in s of the device's reference kernel; None where it was not run.
-        measured_at: when the newest of its results was started, Unix time in s.
-        runs: ids of the runs it was measured in, the oldest first.
-        processes: how many processes measured it.
-    """
-
-    commit: str
-    commit_time: float
-    interval: Interval
-    environment: str
-    canary: tuple[str, float] | None = None
-    measured_at: float = 0.0
-    runs: tuple[str, ...] = ()
-    processes: int = 0
+from harness.seen import Places, Sightings, by_age, columns_of, places_of
+from harness.sighting import Identity, sightings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +35,7 @@ class Series:
     quantity: str
     unit: str
     item: str
-    points: tuple[Point, ...]
+    points: Points
     settings: str = ""
 
 
@@ -74,52 +50,59 @@ def histories(cases: Iterable[CaseRun], quantity: str = "time") -> list[Series]:
         cases: stored cases of runs.
         quantity: one of `QUANTITIES`.
     """
-    seen = sightings_of(cases)
+    seen = columns_of(one for one in sightings_of(cases) if one.scene.placed)
+    seen = seen.take(by_age(seen))
     places = places_of(seen)
-    groups: dict[Identity, list[Placed]] = {}
-    for one in seen:
-        if one.commit:
-            groups.setdefault(one.identity, []).append((places.of(one), one))
-    found = (series_of(groups[identity], quantity) for identity in sorted(groups))
+    found = [
+        series_of(seen.take(rows), places, quantity)
+        for rows in rows_of_series(seen, places).values()
+    ]
     return [series for series in found if series is not None]
 
 
-def series_of(group: Iterable[Placed], quantity: str) -> Series | None:
+def rows_of_series(seen: Sightings, places: Places) -> dict[Identity, Indices]:
+    """Return the rows of each series, in order of the commits and at each from old to new.
+
+    Args:
+        seen: what has a place, the oldest first.
+        places: of it.
+    """
+    order = np.argsort(places.of(seen), kind="stable")
+    groups = [order[rows] for rows in grouped(seen.series()[order])]
+    return dict(sorted(((seen.identity(rows[0]), rows) for rows in groups), key=itemgetter(0)))
+
+
+def series_of(seen: Sightings, places: Places, quantity: str) -> Series | None:
     """Return the history of one case on one machine with one kind of settings.
 
     Args:
-        group: what was seen of it, in any order, each with its position.
+        seen: what was seen of it, in the order of `rows_of_series`.
+        places: of it.
         quantity: one of `QUANTITIES`.
 
     Returns:
         None where nothing was measured.
     """
-    pooled: dict[Position, list[Sighting]] = {}
-    for position, seen in sorted(group, key=_place_and_age):
-        if quantity in seen.amounts:
-            pooled.setdefault(position, []).append(seen)
-    if not pooled:
+    found = seen.take(np.flatnonzero(seen.middles[quantity].counts))
+    if not len(found):
         return None
-    last = max((own[-1] for own in pooled.values()), key=_age)
-    middles = [_middles(own, quantity) for own in pooled.values()]
-    known = [min(own) > 0 for own in middles]
-    intervals = process_intervals(list(compress(middles, known)))
+    starts = np.flatnonzero(np.diff(places.of(found), prepend=-1))
+    ends = np.append(starts[1:], len(found))
+    middles = _pooled(found.middles[quantity], starts)
+    # Some counters read 0, of which there is no logarithm and so no interval.
+    known = np.flatnonzero(np.minimum.reduceat(middles.flat, middles.starts) > 0)
+    middles = middles.take(known)
+    last = found[_newest(found)]
     return Series(
-        machine=last.machine,
+        machine=last.scene.machine,
         case=last.case,
         quantity=quantity,
         unit=last.amounts[quantity].unit,
         item=last.amounts[quantity].item,
-        points=tuple(
-            map(
-                _point,
-                compress(pooled, known),
-                compress(pooled.values(), known),
-                compress(middles, known),
-                intervals,
-            )
+        points=Points(
+            found, places, starts[known], ends[known], process_intervals(middles), middles.counts
         ),
-        settings=last.settings,
+        settings=last.scene.settings,
     )
 
 
@@ -137,58 +120,24 @@ def normalised(series: Series) -> Series:
             f"{series.quantity} does not follow the machine's speed as time does; "
             "leave out --normalise"
         )
-    name = next((point.canary[0] for point in reversed(series.points) if point.canary), None)
-    known = [
-        (point, point.canary[1])
-        for point in series.points
-        if point.canary and point.canary[0] == name and point.canary[1] > 0
-    ]
-    if not known:
-        return replace(series, points=())
-    typical = median(canary_s for _, canary_s in known)
-    return replace(
-        series,
-        points=tuple(_scaled(point, typical / canary_s) for point, canary_s in known),
-    )
+    canaries = [point.canary for point in series.points]
+    name = next((canary[0] for canary in reversed(canaries) if canary), None)
+    known = {
+        place: canary[1]
+        for place, canary in enumerate(canaries)
+        if canary and canary[0] == name and canary[1] > 0
+    }
+    points = series.points.take(np.array([*known], np.intp))
+    factors = [median(known.values()) / canary_s for canary_s in known.values()]
+    return replace(series, points=points.scaled(np.array(factors)))
 
 
-def _place_and_age(placed: Placed) -> tuple[Position, float, str]:
-    return placed[0], placed[1].measured_at, placed[1].run
+def _pooled(middles: Ragged, starts: Indices) -> Ragged:
+    """Return the rows from each start to the next as one."""
+    counts = np.add.reduceat(middles.counts, starts)
+    return Ragged(middles.all(), np.cumsum(counts) - counts, counts)
 
 
-def _age(one: Sighting) -> tuple[float, str]:
-    return one.measured_at, one.run
-
-
-def _point(
-    position: Position, seen: Sequence[Sighting], middles: Sequence[float], interval: Interval
-) -> Point:
-    last = seen[-1]
-    return Point(
-        commit=last.commit,
-        commit_time=position[0],
-        interval=interval,
-        environment=last.environment,
-        canary=_canary(seen),
-        measured_at=last.measured_at,
-        runs=tuple([one.run for one in seen]),
-        processes=len(middles),
-    )
-
-
-def _middles(seen: Sequence[Sighting], quantity: str) -> tuple[float, ...]:
-    if len(seen) == 1:
-        return seen[0].amounts[quantity].middles
-    return tuple(middle for one in seen for middle in one.amounts[quantity].middles)
-
-
-def _canary(seen: Sequence[Sighting]) -> tuple[str, float] | None:
-    canaries = [canary for one in seen for canary in one.canaries]
-    if not canaries:
-        return None
-    kinds = {name for name, _ in canaries}
-    return (kinds.pop(), median(s for _, s in canaries)) if len(kinds) == 1 else None
-
-
-def _scaled(point: Point, factor: float) -> Point:
-    return replace(point, interval=point.interval.scaled(factor))
+def _newest(seen: Sightings) -> int:
+    rows = np.flatnonzero(seen.measured_at == seen.measured_at.max())
+    return max(rows.tolist(), key=lambda row: seen.scenes[row].run)

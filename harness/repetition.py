@@ -68,42 +68,9 @@ def process_interval(groups: Sequence[Sequence[float]], confidence: float = CONF
     centre = typical(log_medians(groups))
     if centre.freedom == 0:
         return Interval(exp(centre.mean), None, None, 0.0)
-    reach = student(_stated(confidence), centre.freedom) * centre.error
+    reach = student(stated_confidence(confidence), centre.freedom) * centre.error
     estimate, low, high = _exp(centre.mean), _exp(centre.mean - reach), _exp(centre.mean + reach)
     return Interval(estimate, low, high, confidence)
-
-
-def process_intervals(groups: Sequence[Sequence[float]]) -> list[Interval]:
-    """Return `process_interval` of each group of medians, all of one size at once.
-
-    Args:
-        groups: the median of each process, positive; at least one a group.
-    """
-    found: dict[int, Interval] = {}
-    sizes: dict[int, list[int]] = {}
-    for place, group in enumerate(groups):
-        sizes.setdefault(len(group), []).append(place)
-    for count, places in sizes.items():
-        logs = np.sort(np.log([groups[place] for place in places]), axis=1)
-        kept = _kept(count)
-        cut = (count - kept) // 2
-        means = logs[:, cut : count - cut].mean(axis=1)
-        if kept == 1:
-            middles = np.exp(means).tolist()
-            found |= {
-                place: Interval(middle, None, None, 0.0)
-                for place, middle in zip(places, middles, strict=True)
-            }
-            continue
-        winsorised = np.clip(logs, logs[:, [cut]], logs[:, [count - 1 - cut]])
-        squares = winsorised.var(axis=1) * count
-        reach = student(_stated(CONFIDENCE), kept - 1) * np.sqrt(squares / (kept * (kept - 1)))
-        ends = np.exp(np.minimum([means, means - reach, means + reach], _LARGEST_EXPONENT))
-        found |= {
-            place: Interval(middle, low, high, CONFIDENCE)
-            for place, (middle, low, high) in zip(places, ends.T.tolist(), strict=True)
-        }
-    return [found[place] for place in range(len(groups))]
 
 
 def half_width(interval: Interval) -> float | None:
@@ -143,7 +110,11 @@ def processes_needed(
     deviation = _deviation(groups)
     count = max(PILOT, len(groups) + 1)
     while count < _MOST_PROCESSES:
-        reach = student(_stated(confidence), _kept(count) - 1) * deviation / sqrt(count)
+        reach = (
+            student(stated_confidence(confidence), processes_kept(count) - 1)
+            * deviation
+            / sqrt(count)
+        )
         if sinh(reach) <= precision:
             break
         count += 1
@@ -217,7 +188,7 @@ def smallest_detectable_effect(
     if count < 2:
         log_medians(groups)
         return None
-    freedom = _kept(count) - 1
+    freedom = processes_kept(count) - 1
     reach = student(confidence, freedom) + student(2 * power - 1, freedom)
     return _exp(reach * _deviation(groups) * sqrt(2 / count)) - 1
 
@@ -247,7 +218,7 @@ def typical(logs: Floats) -> Typical:
     A tenth is left out at each end, which is nothing below ten processes. The error is that of the
     winsorised values (Tukey & McLaughlin 1963; Yuen 1974); 0 for one process.
     """
-    count, kept = len(logs), _kept(len(logs))
+    count, kept = len(logs), processes_kept(len(logs))
     cut = (count - kept) // 2
     ordered = np.sort(logs)
     mean = float(ordered[cut : count - cut].mean())
@@ -265,11 +236,13 @@ def student(confidence: float, freedom: float) -> float:
     return float(stdtrit(freedom, (1 + confidence) / 2))
 
 
-def _stated(confidence: float) -> float:
+def stated_confidence(confidence: float) -> float:
+    """Return the confidence at which Student's quantile is taken for an interval of this one."""
     return 1 - _KEPT * (1 - confidence)
 
 
-def _kept(count: int) -> int:
+def processes_kept(count: int) -> int:
+    """Return how many of so many processes are left when the farthest on both sides are cut."""
     return count - 2 * int(_TRIMMED * count)
 
 

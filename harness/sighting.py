@@ -29,8 +29,28 @@ _WORD = re.compile(r'[^\s="]+')
 Identity = tuple[str, str, str]
 """What a series is about: machine, settings and the case's key."""
 
-Position = tuple[float, str, int]
-"""Where a point stands: the commit's time, the commit, the environment's place at this commit."""
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """In which run, on which machine and at which commit something was seen.
+
+    Attributes:
+        run: the run's id.
+        machine: empty where it has no name.
+        settings: those that differ from the default, as `settings_of` tells them.
+        commit: the commit, be it of a dirty checkout; empty where it is not known.
+        commit_time: when the commit was made, Unix time in s; 0 where there is no place.
+        environment: id of the machine's state and software, as `environments_of` tells it.
+        placed: whether it has a place on an axis of commits.
+    """
+
+    run: str
+    machine: str
+    settings: str
+    commit: str
+    commit_time: float
+    environment: str
+    placed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +73,18 @@ class Sighting:
     """All that a history asks of a case in one run.
 
     Attributes:
-        run: the run's id.
+        case: what was measured.
         key: the case's.
-        machine: empty where it has no name.
-        settings: those that differ from the default, as `settings_of` tells them.
-        commit: empty where the case has no place on an axis of commits.
-        commit_time: when the commit was made, Unix time in s.
-        environment: id of the machine's state and software, as `environments_of` tells it.
+        scene: where it was.
         started_at: when its first process was started, Unix time in s.
         measured_at: when its last was.
         amounts: by quantity; empty where the case did not end well or cannot have.
         canaries: of each process that ran one, the reference kernel's name and least time in s.
     """
 
-    run: str
     case: Case
     key: str
-    machine: str
-    settings: str
-    commit: str
-    commit_time: float
-    environment: str
+    scene: Scene
     started_at: float
     measured_at: float
     amounts: Mapping[str, Amount] = field(default_factory=dict)
@@ -82,27 +93,7 @@ class Sighting:
     @property
     def identity(self) -> Identity:
         """The series that it belongs to."""
-        return self.machine, self.settings, self.key
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where on the axis of commits a result belongs; equal for all series of the same results.
-
-    Attributes:
-        times: when each commit was made, Unix time in s.
-        environments: the environments that a machine measured a commit in with some settings, in
-            the order in which each came first, by `(machine, settings, commit)`.
-    """
-
-    times: Mapping[str, float]
-    environments: Mapping[tuple[str, str, str], tuple[str, ...]]
-
-    def of(self, seen: Sighting) -> Position:
-        """Return where something that has a place stands."""
-        there = self.environments[seen.machine, seen.settings, seen.commit]
-        rank = there.index(seen.environment) if len(there) > 1 else 0
-        return self.times[seen.commit], seen.commit, rank
+        return self.scene.machine, self.scene.settings, self.key
 
 
 def unfit(one: CaseRun) -> str | None:
@@ -176,42 +167,26 @@ def _sighting(one: CaseRun, at: str, keys: dict[tuple[object, ...], str]) -> Sig
     )  # fmt: skip
     if what not in keys:
         keys[what] = case.key
-    environment, machine = result.environment, result.environment.get("machine")
+    environment = result.environment
+    machine, commit = environment.get("machine"), environment.get("commit")
     placed = unplaced(one) is None
     good = one.outcome is Outcome.OK and IMPOSSIBLE not in one.flags()
     return Sighting(
-        run=one.run,
         case=case,
         key=keys[what],
-        machine=machine if isinstance(machine, str) else "",
-        settings=settings_of(result),
-        commit=environment["commit"] if placed else "",
-        commit_time=float(environment["commit_time"]) if placed else 0.0,
-        environment=at,
+        scene=Scene(
+            run=one.run,
+            machine=machine if isinstance(machine, str) else "",
+            settings=settings_of(result),
+            commit=commit if isinstance(commit, str) else "",
+            commit_time=float(environment["commit_time"]) if placed else 0.0,
+            environment=at,
+            placed=placed,
+        ),
         started_at=min(each.started_at for each in one.results),
         measured_at=max(each.started_at for each in one.results),
         amounts=_amounts(one) if good else {},
         canaries=tuple(_canaries(one)),
-    )
-
-
-def places_of(sightings: Iterable[Sighting]) -> Places:
-    """Return the places of all that have one, whatever their order and whether they ended well."""
-    times: dict[str, float] = {}
-    first: dict[tuple[str, str, str], dict[str, float]] = {}
-    for one in sightings:
-        if not one.commit:
-            continue
-        times[one.commit] = min(one.commit_time, times.get(one.commit, one.commit_time))
-        there = first.setdefault((one.machine, one.settings, one.commit), {})
-        started_at = there.get(one.environment, one.started_at)
-        there[one.environment] = min(one.started_at, started_at)
-    return Places(
-        times,
-        {
-            place: tuple(sorted(started, key=lambda name: (started[name], name)))
-            for place, started in first.items()
-        },
     )
 
 

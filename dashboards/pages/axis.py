@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards.pages.book import Line
 from dashboards.pages.jsonfile import text
 from harness.checkout import run_git
-from harness.sighting import Places
+from harness.seen import Places
 
 _TIMEOUT_S = 60.0  # a log of all branches of a large repository takes some seconds
 _DIGITS = 4  # of x: environments of one commit lie at least this far apart
@@ -25,29 +25,30 @@ class Axis:
 
     Attributes:
         commits: the commits' times and hashes.
+        x: by the code of a scene.
     """
 
     commits: tuple[tuple[float, str], ...]
-    _x: Mapping[tuple[str, str], Mapping[tuple[str, str], float]]
-
-    def of(self, line: Line) -> Mapping[tuple[str, str], float]:
-        """Return x by commit and environment, for what a line's machine and settings measured."""
-        machine, settings, _ = line.newest.seen.identity
-        return self._x[machine, settings]
+    x: Mapping[int, float]
 
 
-def axis_of(lines: Iterable[Line], places: Places) -> Axis:
-    """Return the axis of all commits at which any of the lines has an entry."""
-    found = {commit for line in lines for _, commit, _ in line.positions}
+def axis_of(lines: Sequence[Line], places: Places) -> Axis:
+    """Return the axis of all commits at which any of the lines has an entry.
+
+    Args:
+        lines: whose scenes are those of the places.
+        places: of all lines.
+    """
+    codes = {code for line in lines for code in line.entries.seen.scenes.codes.tolist()}
+    scenes = {code: lines[0].entries.seen.scenes.values[code] for code in codes}
+    found = {scene.commit for scene in scenes.values()}
     commits = tuple(sorted((places.times[commit], commit) for commit in found))
     index = {commit: number for number, (_, commit) in enumerate(commits)}
-    x: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
-    for (machine, settings, commit), environments in places.environments.items():
-        if commit in index:
-            there = x.setdefault((machine, settings), {})
-            for rank, environment in enumerate(environments):
-                share = round(rank / len(environments), _DIGITS)
-                there[commit, environment] = index[commit] + share if share else index[commit]
+    x: dict[int, float] = {}
+    for code, scene in scenes.items():
+        there = places.environments[scene.machine, scene.settings, scene.commit]
+        share = round(there.index(scene.environment) / len(there), _DIGITS)
+        x[code] = index[scene.commit] + share if share else index[scene.commit]
     return Axis(commits, x)
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
-from dashboards.pages.entries import Entry, Place, Surroundings
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboards.pages.entries import Entries, Entry, Place, Surroundings
 from dashboards.pages.jsonfile import text
 from dashboards.pages.names import digest, file_names
+from harness.columns import Indices, grouped, newest_rows, numbered
 from harness.detect import FALSE_ALARMS
 from harness.detect_scan import Reading
 from harness.findings import Finding, findings
-from harness.history import Series, series_of
+from harness.history import Series, rows_of_series, series_of
 from harness.records import Case
-from harness.sighting import QUANTITIES, Identity, Places, Position, places_of
+from harness.seen import Places, by_age, places_of
+from harness.sighting import QUANTITIES, Identity
 from harness.tables import split_params
 
 _MAX_LABEL = 300
@@ -46,7 +51,7 @@ class Line:
     Attributes:
         id: safe in a path, and equal in every publishing.
         entries: those with a place on the axis of commits, in its order; at least one.
-        positions: where each of them stands.
+        newest: the last of them.
         device: the device's id.
         label: the variant and what else varies, in one line.
         group: the same for other variants of the same parameters, device and settings.
@@ -55,18 +60,13 @@ class Line:
     """
 
     id: str
-    entries: tuple[Entry, ...]
-    positions: tuple[Position, ...]
+    entries: Entries
+    newest: Entry
     device: str
     label: str
     group: str
     histories: Mapping[str, Series]
     findings: tuple[Finding, ...]
-
-    @property
-    def newest(self) -> Entry:
-        """The entry at the newest commit."""
-        return self.entries[-1]
 
     @property
     def case(self) -> Case:
@@ -111,8 +111,8 @@ class Book:
         surroundings: by device, workload, variant and environment.
     """
 
-    entries: Sequence[Entry]
-    series: Mapping[Identity, Sequence[Entry]]
+    entries: Entries
+    series: Mapping[Identity, Entries]
     as_of: float
     places: Places
     devices: Mapping[Place, Device]
@@ -123,7 +123,7 @@ class Book:
 
 
 def book_of(
-    entries: Iterable[Entry],
+    entries: Entries,
     surroundings: Iterable[Surroundings],
     readings: MutableMapping[str, Reading] | None = None,
 ) -> Book:
@@ -134,11 +134,10 @@ def book_of(
         surroundings: the environments that they ran in.
         readings: as `harness.findings.findings` takes and leaves them.
     """
-    entries = sorted(entries, key=lambda entry: (entry.at, entry.run, entry.key))
-    versions = _current_versions(entries)
-    current = [entry for entry in entries if versions[entry.case.workload] == entry.case.version]
-    placed = [entry for entry in current if entry.placed]
-    places = places_of(entry.seen for entry in placed)
+    entries = entries.take(by_age(entries.seen))
+    current = entries.take(_current(entries))
+    placed = current.take(np.flatnonzero(_placed(current)))
+    places = places_of(placed.seen)
     devices = _devices(entries)
     varying = {
         name: split_params([case.params for case in own])[1]
@@ -147,13 +146,16 @@ def book_of(
     lines = _lines(placed, places, devices, varying, readings)
     return Book(
         entries=entries,
-        series=_by_series(current),
-        as_of=entries[-1].at if entries else 0.0,
+        series={
+            current.seen.identity(rows[0]): current.take(rows)
+            for rows in grouped(current.seen.series())
+        },
+        as_of=float(entries.seen.measured_at[-1]) if len(entries) else 0.0,
         places=places,
         devices=devices,
         workloads=_workloads(current, lines.values(), varying),
         lines=lines,
-        files=file_names(entry.run for entry in entries),
+        files=file_names(scene.run for scene in entries.seen.scenes.values),
         surroundings=_newest(surroundings),
     )
 
@@ -176,23 +178,28 @@ def group_label(case: Case, varying: Sequence[str], settings: str = "") -> str:
     return text(" ".join(words), _MAX_LABEL)
 
 
-def _current_versions(entries: Iterable[Entry]) -> dict[str, str]:
-    """Return the version of each workload's newest entry, a placed one where there is any."""
-    placed: dict[str, str] = {}
-    newest: dict[str, str] = {}
-    for entry in entries:
-        case = entry.case
-        newest[case.workload] = case.version
-        if entry.placed and not entry.impossible:
-            placed[case.workload] = case.version
-    return newest | placed
+def _current(entries: Entries) -> Indices:
+    """Return the rows of each workload's version of its newest entry, a placed one if there is."""
+    possible = _placed(entries) & ~entries.which(lambda one: one.impossible)
+    cases = entries.seen.cases
+    versions = {
+        case.workload: case.version
+        for rows in (np.arange(len(entries)), np.flatnonzero(possible))
+        for case in _newest_cases(entries, rows)
+    }
+    current = [versions[one.case.workload] == one.case.version for one in cases.values]
+    return np.flatnonzero(np.array(current, np.bool_)[cases.codes])
 
 
-def _by_series(entries: Iterable[Entry]) -> dict[Identity, list[Entry]]:
-    found: dict[Identity, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.seen.identity, []).append(entry)
-    return found
+def _placed(entries: Entries) -> NDArray[np.bool_]:
+    scenes = entries.seen.scenes
+    return np.array([scene.placed for scene in scenes.values], np.bool_)[scenes.codes]
+
+
+def _newest_cases(entries: Entries, rows: Indices) -> list[Case]:
+    """Return each case of some rows as its newest row tells it, those of older rows first."""
+    cases = entries.seen.cases
+    return [cases[row].case for row in newest_rows(cases.codes, rows)]
 
 
 def _newest(surroundings: Iterable[Surroundings]) -> dict[Setting, Mapping[str, str]]:
@@ -208,52 +215,58 @@ def _rank(one: Surroundings) -> tuple[float, list[tuple[str, str]]]:
     return one.at, sorted(one.facts.items())
 
 
-def _cases(entries: Iterable[Entry]) -> dict[str, list[Case]]:
+def _cases(entries: Entries) -> dict[str, list[Case]]:
     """Return the cases of each workload, each once, in an order of their own."""
     found: dict[str, dict[str, Case]] = {}
-    for entry in entries:
-        found.setdefault(entry.case.workload, {})[entry.key] = entry.case
+    cases = entries.seen.cases
+    for row in newest_rows(cases.codes, np.arange(len(entries))):
+        found.setdefault(cases[row].case.workload, {})[cases[row].key] = cases[row].case
     return {name: [own[key] for key in sorted(own)] for name, own in sorted(found.items())}
 
 
-def _devices(entries: Iterable[Entry]) -> dict[Place, Device]:
-    newest = {entry.device: entry for entry in entries}
+def _devices(entries: Entries) -> dict[Place, Device]:
+    scenes, cases = entries.seen.scenes, entries.seen.cases
+    machines = numbered(scene.machine for scene in scenes.values)
+    kinds = numbered((one.case.backend, one.case.device_index) for one in cases.values)
+    numbers = machines[scenes.codes] * len(kinds) + kinds[cases.codes]
+    newest = {
+        entry.device: entry
+        for entry in map(entries.__getitem__, newest_rows(numbers, np.arange(len(entries))))
+    }
     return {
-        place: Device(str(number), place, newest[place].model, newest[place])
+        place: Device(str(number), place, newest[place].ending.model, newest[place])
         for number, place in enumerate(sorted(newest))
     }
 
 
 def _lines(
-    placed: Sequence[Entry],
+    placed: Entries,
     places: Places,
     devices: Mapping[Place, Device],
     varying: Mapping[str, Sequence[str]],
     readings: MutableMapping[str, Reading] | None,
 ) -> dict[Identity, Line]:
     groups = {
-        identity: sorted(
-            ((places.of(entry.seen), entry) for entry in own), key=lambda placed: placed[0]
-        )
-        for identity, own in sorted(_by_series(placed).items())
+        identity: placed.take(rows)
+        for identity, rows in rows_of_series(placed.seen, places).items()
     }
     series = {
         identity: {
             quantity: found
             for quantity in QUANTITIES
-            if (found := series_of([(at, one.seen) for at, one in own], quantity)) is not None
+            if (found := series_of(own.seen, places, quantity)) is not None
         }
         for identity, own in groups.items()
     }
     happened = _findings(series, readings)
     lines: dict[Identity, Line] = {}
     for identity, own in groups.items():
-        newest, settings = own[-1][1], identity[1]
+        newest, settings = own[-1], identity[1]
         case, device = newest.case, newest.device
         lines[identity] = Line(
             id=line_id(identity),
-            entries=tuple(entry for _, entry in own),
-            positions=tuple(at for at, _ in own),
+            entries=own,
+            newest=newest,
             device=devices[device].id,
             label=label_of(case, varying[case.workload], settings),
             group=digest(*device, dict(case.params), case.seed, settings),
@@ -264,9 +277,13 @@ def _lines(
 
 
 def _workloads(
-    current: Sequence[Entry], lines: Iterable[Line], varying: Mapping[str, Sequence[str]]
+    current: Entries, lines: Iterable[Line], varying: Mapping[str, Sequence[str]]
 ) -> dict[str, Workload]:
-    items = {entry.case.workload: entry.item for entry in current if entry.ok}
+    good = np.flatnonzero(current.which(lambda one: one.ok))
+    items = {
+        current.seen.cases[row].case.workload: current.endings[row].item
+        for row in newest_rows(current.seen.cases.codes, good)
+    }
     lines_of: dict[str, list[Line]] = {}
     for line in sorted(lines, key=lambda line: line.id):
         lines_of.setdefault(line.case.workload, []).append(line)

@@ -56,12 +56,12 @@ def devices_json(book: Book) -> dict[str, Any]:
     """Return the Devices page's data: each case's newest run on every device, dirty ones too."""
     newest = sorted(book.devices.values(), key=lambda device: (-device.newest.at, device.id))
     shown = {device.place for device in newest[:_MAX_DEVICES]}
-    last = [own[-1] for own in book.series.values() if own[-1].device in shown]
-    cells = [_cell(entry, book) for entry in last]
+    last = [own[-1] for own in book.series.values()]
+    cells = [_cell(entry, book) for entry in last if entry.device in shown]
     groups: dict[tuple[str, str], list[_Cell]] = {}
     for cell in cells:
         case = cell.entry.case
-        group = digest(case.workload, dict(case.params), case.seed, cell.entry.seen.settings)
+        group = digest(case.workload, dict(case.params), case.seed, cell.entry.seen.scene.settings)
         groups.setdefault((case.workload, group), []).append(cell)
     found = [
         _group(book.workloads[name], group, own) for (name, group), own in sorted(groups.items())
@@ -89,7 +89,7 @@ def _cell(entry: Entry, book: Book) -> _Cell:
         book.devices[entry.device].id,
         headline_of(entry, "time"),
         headline_of(entry, "energy"),
-        evidence_of(entry) if entry.ok else Evidence(None, (), {}),
+        evidence_of(entry) if entry.ending.ok else Evidence(None, (), {}),
     )
 
 
@@ -108,7 +108,7 @@ def _group(workload: Workload, group: str, cells: Sequence[_Cell]) -> dict[str, 
     return {
         "id": group,
         "workload": workload.slug,
-        "label": group_label(first.case, workload.varying, first.seen.settings),
+        "label": group_label(first.case, workload.varying, first.seen.scene.settings),
         "item": text(workload.item),
         "rows": rows,
     }
@@ -136,12 +136,12 @@ def _cell_json(cell: _Cell, row: Mapping[str, _Cell]) -> dict[str, Any]:
         "energy": None if cell.energy is None else interval(cell.energy.interval),
         "energy_status": "" if cell.energy is None else cell.energy.status,
         "energy_reason": "" if cell.energy is None else text(cell.energy.reason, MAX_REASON),
-        "outcome": str(entry.outcome),
-        "reason": entry.reason,
+        "outcome": str(entry.ending.outcome),
+        "reason": entry.ending.reason,
         "run": text(entry.run),
         "case": entry.key,
-        "commit": text(entry.commit),
-        "dirty": entry.dirty,
+        "commit": text(entry.seen.scene.commit),
+        "dirty": entry.ending.dirty,
         "speedup": {
             device: ratio
             for device, other in row.items()
@@ -160,7 +160,9 @@ def _speedup(here: _Cell, there: _Cell) -> list[float | None] | None:
         return None
     if min((*above.middles, *below.middles)) <= 0:
         return None
-    if here.evidence.inputs != there.evidence.inputs or here.entry.item != there.entry.item:
+    if here.evidence.inputs != there.evidence.inputs:
+        return None
+    if here.entry.ending.item != there.entry.ending.item:
         return None
     return interval(
         ratio_of_groups(

@@ -1,17 +1,21 @@
-"""What the pages ask of every case of a run: small enough that a long history fits in memory."""
+"""What the pages ask of every case of a run, as columns: a long history has many of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from dashboards.pages.jsonfile import MAX_REASON, text
 from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
+from harness.columns import Coded, Indices, coded, joined_codes
 from harness.records import Case, Ceiling, Facts, Outcome, Work
+from harness.seen import Sightings, columns_of, joined_sightings
 from harness.sighting import QUANTITIES, Sighting, environments_of, sightings_of
 
 Place = tuple[str, str, int]
@@ -27,6 +31,7 @@ _OF_COMMIT = (
 class Told:
     """How a quantity of a case came about, or why it did not."""
 
+    quantity: str
     unit: str
     status: str
     reason: str
@@ -42,40 +47,54 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How a case ended in a run.
+
+    Attributes:
+        outcome: how it ended.
+        reason: why, where it did not end well.
+        impossible: whether it is beyond its ceiling.
+        dirty: whether the checkout was, or is not known not to be.
+        model: what the device is, as far as its environment tells.
+        processes: how many results there are.
+        item: what an item is.
+        told: what became of each quantity that was asked for; none where the case did not end
+            well.
+    """
+
+    outcome: Outcome
+    reason: str
+    impossible: bool
+    dirty: bool
+    model: str
+    processes: int
+    item: str
+    told: tuple[Told, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every process ended well."""
+        return self.outcome is Outcome.OK
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One case in one run.
 
     Attributes:
         seen: what its history asks of it.
-        outcome: how it ended.
-        reason: why, where it did not end well.
-        impossible: whether it is beyond its ceiling.
-        dirty: whether the checkout was, or is not known not to be.
-        commit: the commit, be it of a dirty checkout; empty where it is not known.
-        model: what the device is, as far as its environment tells.
-        processes: how many results there are.
-        item: what an item is.
-        told: what became of each quantity that was asked for; empty where the case did not end
-            well.
+        ending: how it ended.
         evidence: `Evidence`, still to be read by `evidence_of`: most of it nobody asks for.
     """
 
     seen: Sighting
-    outcome: Outcome
-    reason: str
-    impossible: bool
-    dirty: bool
-    commit: str
-    model: str
-    processes: int
-    item: str
-    told: Mapping[str, Told]
+    ending: Ending
     evidence: bytes
 
     @property
     def run(self) -> str:
         """The run's id."""
-        return self.seen.run
+        return self.seen.scene.run
 
     @property
     def key(self) -> str:
@@ -93,20 +112,33 @@ class Entry:
         return self.seen.measured_at
 
     @property
-    def placed(self) -> bool:
-        """Whether it has a place on an axis of commits: the checkout was clean."""
-        return self.seen.commit != ""
-
-    @property
     def device(self) -> Place:
         """The device it ran on."""
         case = self.seen.case
-        return self.seen.machine, case.backend, case.device_index
+        return self.seen.scene.machine, case.backend, case.device_index
 
-    @property
-    def ok(self) -> bool:
-        """Whether every process ended well."""
-        return self.outcome is Outcome.OK
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """Many cases of runs, as columns."""
+
+    seen: Sightings
+    endings: Coded[Ending]
+    evidence: Coded[bytes]
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def __getitem__(self, row: int) -> Entry:
+        return Entry(self.seen[row], self.endings[row], self.evidence[row])
+
+    def take(self, rows: Indices) -> Entries:
+        """Return these entries, in this order."""
+        return Entries(self.seen.take(rows), self.endings.take(rows), self.evidence.take(rows))
+
+    def which(self, holds: Callable[[Ending], bool]) -> NDArray[np.bool_]:
+        """Return for each entry whether something holds of how it ended; [rows]."""
+        return np.array([holds(one) for one in self.endings.values], np.bool_)[self.endings.codes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +153,20 @@ class Surroundings:
     facts: Mapping[str, str]
 
 
-def entries_of(cases: Sequence[CaseRun]) -> list[Entry]:
+def entries_of(cases: Sequence[CaseRun]) -> Entries:
     """Return an entry for each case of a run, in their order."""
-    return [_entry(one, seen) for one, seen in zip(cases, sightings_of(cases), strict=True)]
+    return Entries(
+        columns_of(sightings_of(cases)), coded(map(_ending, cases)), coded(map(_evidence, cases))
+    )
+
+
+def joined_entries(parts: Sequence[Entries]) -> Entries:
+    """Return the entries of all parts."""
+    return Entries(
+        joined_sightings([part.seen for part in parts]),
+        joined_codes([part.endings for part in parts]),
+        joined_codes([part.evidence for part in parts]),
+    )
 
 
 def surroundings_of(cases: Sequence[CaseRun]) -> list[Surroundings]:
@@ -131,8 +174,7 @@ def surroundings_of(cases: Sequence[CaseRun]) -> list[Surroundings]:
     newest: dict[tuple[object, ...], Surroundings] = {}
     found = zip(cases, environments_of(cases), strict=True)
     for one, name in sorted(found, key=lambda each: (each[0].result.started_at, each[0].case.key)):
-        case = one.case
-        at = (case.backend, case.device_index, case.workload, case.variant, name)
+        at = (_place(one), one.case.workload, one.case.variant, name)
         newest[at] = _surroundings(one, name)
     return list(newest.values())
 
@@ -142,42 +184,47 @@ def evidence_of(entry: Entry) -> Evidence:
     return msgspec.msgpack.decode(entry.evidence, type=Evidence)
 
 
-def _entry(one: CaseRun, seen: Sighting) -> Entry:
+def _ending(one: CaseRun) -> Ending:
     result, environment = one.result, one.result.environment
-    commit = environment.get("commit")
-    good = result.outcome is Outcome.OK
-    evidence = Evidence(result.work, result.ceilings, result.inputs)
-    return Entry(
-        seen=seen,
+    return Ending(
         outcome=result.outcome,
         reason=text(result.reason, MAX_REASON),
         impossible=IMPOSSIBLE in one.flags(),
         dirty=environment.get("dirty") is not False,
-        commit=commit if isinstance(commit, str) else "",
         model=_model(environment),
         processes=len(one.results),
         item=result.work.item if result.work is not None else "step",
-        told={
-            quantity: Told(measured.unit, str(measured.status), text(measured.reason, MAX_REASON))
+        told=tuple(
+            Told(quantity, measured.unit, str(measured.status), text(measured.reason, MAX_REASON))
             for quantity in QUANTITIES
-            if good and (measured := one.measurement(quantity)) is not None
-        },
-        evidence=msgspec.msgpack.encode(evidence) if good else b"",
+            if result.outcome is Outcome.OK and (measured := one.measurement(quantity)) is not None
+        ),
     )
 
 
+def _evidence(one: CaseRun) -> bytes:
+    result = one.result
+    if result.outcome is not Outcome.OK:
+        return b""
+    return msgspec.msgpack.encode(Evidence(result.work, result.ceilings, result.inputs))
+
+
 def _surroundings(one: CaseRun, name: str) -> Surroundings:
-    case, environment = one.case, one.result.environment
-    machine = environment.get("machine")
+    environment = one.result.environment
     facts = {name: environment[name] for name in environment if name not in _OF_COMMIT}
     return Surroundings(
-        (machine if isinstance(machine, str) else "", case.backend, case.device_index),
-        case.workload,
-        case.variant,
+        _place(one),
+        one.case.workload,
+        one.case.variant,
         name,
         one.result.started_at,
         dict(_flat(facts)),
     )
+
+
+def _place(one: CaseRun) -> Place:
+    machine = one.result.environment.get("machine")
+    return machine if isinstance(machine, str) else "", one.case.backend, one.case.device_index
 
 
 def _flat(value: Any, path: str = "", depth: int = 5) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ from statistics import median
 
 from dashboards.pages.entries import Entry
 from harness.ceilings import IMPOSSIBLE
-from harness.repetition import process_intervals
+from harness.columns import ragged
+from harness.intervals import process_intervals
 from harness.statistics import Interval
 
 
@@ -35,17 +36,17 @@ def headline_of(entry: Entry, quantity: str) -> Headline | None:
 
     What is beyond its ceiling has a status and no number: it is no result.
     """
-    told = entry.told.get(quantity)
+    told = next((one for one in entry.ending.told if one.quantity == quantity), None)
     if told is None:
         return None
-    if entry.impossible:
+    if entry.ending.impossible:
         return Headline(told.unit, None, IMPOSSIBLE, "beyond its ceiling", ())
     amount = entry.seen.amounts.get(quantity)
     if amount is None:
         return Headline(told.unit, None, told.status, told.reason, ())
     # Some counters read 0, of which there is no logarithm and so no interval.
     if min(amount.middles) > 0:
-        [found] = process_intervals([amount.middles])
+        found = process_intervals(ragged([amount.middles]))[0]
     else:
         found = Interval(median(amount.middles), None, None, 0.0)
     return Headline(amount.unit, found, told.status, "", amount.middles)

@@ -9,6 +9,8 @@ from secrets import token_hex
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.statistics import Interval
 
@@ -19,6 +21,9 @@ _MAX_FACT = 2_000
 _MAX_ENTRIES = 500
 _MAX_DEPTH = 6
 _EXACT = 2**53  # a whole number beyond it is another one in JavaScript
+
+_TENS = np.array([float(f"1e{power}") for power in range(23)])  # exact, all of them
+_NEXT_TO_A_TIE = 1e-6  # of a number below a million, whose own error is below 1e-9
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -66,6 +71,29 @@ def numbers(values: Iterable[float | None]) -> list[float | None]:
         None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
         for value in values
     ]
+
+
+def column(values: NDArray[np.float64]) -> list[float | None]:
+    """Return what `numbers` does of many values; [rows].
+
+    A number of six digits is a whole one times a power of ten. Both are exact up to 10**22, so
+    that the one product or quotient is the nearest number to the decimal (Clinger, How to Read
+    Floating Point Numbers Accurately, PLDI 1990, sec. 4). Where the whole number is not certain,
+    next to a tie and beyond those powers, the value is formatted and read.
+    """
+    with np.errstate(all="ignore"):
+        powers = 5.0 - np.floor(np.log10(np.abs(values)))
+        near = np.abs(powers) < len(_TENS)
+        powers[~near] = 0.0
+        tens, grows = _TENS[np.abs(powers).astype(np.intp)], powers >= 0.0
+        whole = np.where(grows, values * tens, values / tens)
+        digits = np.rint(whole)
+        certain = near & (np.abs(whole) < 1e6) & (np.abs(whole) >= 1e5)
+        certain &= np.abs(np.abs(whole - digits) - 0.5) > _NEXT_TO_A_TIE
+        found: list[float | None] = np.where(grows, digits / tens, digits * tens).tolist()
+    for place in np.flatnonzero(~certain).tolist():
+        [found[place]] = numbers([float(values[place])])
+    return found
 
 
 def interval(value: Interval | None) -> list[float | None] | None:

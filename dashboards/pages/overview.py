@@ -8,7 +8,7 @@ from math import inf, log
 from typing import Any
 
 from dashboards.pages.book import Book, Line, Workload, label_of
-from dashboards.pages.entries import Entry
+from dashboards.pages.entries import Entries, Entry
 from dashboards.pages.headline import headline_of
 from dashboards.pages.jsonfile import MAX_REASON, interval, moment, text
 from harness.findings import Finding
@@ -47,7 +47,7 @@ def overview_json(
     """Return the first page's data; lists that are cut say in `more` how much is left out."""
     changes = _changes(book)
     missing = _missing(book)
-    commits = {entry.commit for entry in book.entries if entry.commit}
+    commits = {scene.commit for scene in book.entries.seen.scenes.values if scene.commit}
     return {
         "as_of": moment(book.as_of),
         "day": moment(book.as_of) - DAY_S,
@@ -62,7 +62,7 @@ def overview_json(
         ],
         "problems": [text(problem, MAX_REASON) for problem in problems[:_MAX_PROBLEMS]],
         "counts": {
-            "results": sum(entry.processes for entry in book.entries),
+            "results": sum(one.processes for one in book.entries.endings.rows()),
             "commits": len(commits),
         },
         "more": {
@@ -136,7 +136,7 @@ def _period(one: _Change, book: Book) -> str:
 
 def _change_json(one: _Change, book: Book, subjects: Mapping[str, str]) -> dict[str, Any]:
     finding, line = one.finding, one.line
-    series, point = finding.series, finding.series.points[finding.index]
+    series = finding.series
     return {
         "kind": finding.kind,
         "verdict": finding.verdict,
@@ -148,14 +148,14 @@ def _change_json(one: _Change, book: Book, subjects: Mapping[str, str]) -> dict[
         "unit": text(series.unit),
         "item": text(series.item),
         "ratio": interval(finding.ratio),
-        "now": interval(series.points[-1].interval),
+        "now": interval(series.points.intervals[-1]),
         "before": finding.before,
         "commit": finding.commit,
         "subject": subjects.get(finding.commit, ""),
         "known_at": moment(finding.known_at),
         "period": _period(one, book),
         "note": text(finding.note, MAX_REASON),
-        "run": text(point.runs[-1]),
+        "run": text(series.points.scene(finding.index).run),
         "case": line.newest.key,
         "count": one.count,
     }
@@ -163,13 +163,13 @@ def _change_json(one: _Change, book: Book, subjects: Mapping[str, str]) -> dict[
 
 def _missing(book: Book) -> list[dict[str, Any]]:
     """Return the cases whose newest run did not end well, by outcome and reason: failures first."""
-    groups: dict[tuple[str, str, str], list[Sequence[Entry]]] = {}
+    groups: dict[tuple[str, str, str], list[Entries]] = {}
     for own in book.series.values():
         last = own[-1]
-        if not last.ok:
+        if not last.ending.ok:
             device = book.devices[last.device].id
-            reason = text(last.reason, MAX_REASON)
-            groups.setdefault((str(last.outcome), reason, device), []).append(own)
+            reason = text(last.ending.reason, MAX_REASON)
+            groups.setdefault((str(last.ending.outcome), reason, device), []).append(own)
     found = [_missing_json(book, *key, histories) for key, histories in groups.items()]
     return sorted(
         found,
@@ -185,7 +185,7 @@ def _missing(book: Book) -> list[dict[str, Any]]:
 
 
 def _missing_json(
-    book: Book, outcome: str, reason: str, device: str, histories: Sequence[Sequence[Entry]]
+    book: Book, outcome: str, reason: str, device: str, histories: Sequence[Entries]
 ) -> dict[str, Any]:
     cases = [_missing_case(book, own[-1]) for own in histories]
     return {
@@ -197,7 +197,7 @@ def _missing_json(
         "cases": sorted(cases, key=lambda one: (one["workload"], one["label"], one["case"]))[
             :_MAX_CASES
         ],
-        "new": any(len(own) > 1 and own[-2].ok for own in histories),
+        "new": any(len(own) > 1 and own[-2].ending.ok for own in histories),
     }
 
 
@@ -206,17 +206,17 @@ def _missing_case(book: Book, entry: Entry) -> dict[str, Any]:
     return {
         "workload": workload.slug,
         "series": None if line is None else line.id,
-        "label": label_of(entry.case, workload.varying, entry.seen.settings),
+        "label": label_of(entry.case, workload.varying, entry.seen.scene.settings),
         "run": text(entry.run),
         "case": entry.key,
     }
 
 
-def _since(own: Sequence[Entry]) -> float:
+def _since(own: Entries) -> float:
     """Return when the runs that did not end well began."""
     since = own[-1].at
     for entry in reversed(own):
-        if entry.ok:
+        if entry.ending.ok:
             break
         since = entry.at
     return since
@@ -252,21 +252,22 @@ def _devices(book: Book, changes: Iterable[_Change]) -> list[dict[str, Any]]:
         counted = counts[one.line.device]
         for name in ("day", "week") if period == "day" else ("week",):
             counted[name][_COUNTED.index(kind)] += 1
+    newest_of_all = [own[-1] for own in book.series.values()]
     found = []
     for device in book.devices.values():
-        last = [own[-1] for own in book.series.values() if own[-1].device == device.place]
+        last = [entry for entry in newest_of_all if entry.device == device.place]
         newest = device.newest
         found.append(
             {
                 "device": device.id,
                 "cases": len(last),
-                "ok": sum(entry.ok for entry in last),
-                "failed": sum(entry.outcome in _FAILURES for entry in last),
-                "skipped": sum(entry.outcome is Outcome.SKIPPED for entry in last),
+                "ok": sum(entry.ending.ok for entry in last),
+                "failed": sum(entry.ending.outcome in _FAILURES for entry in last),
+                "skipped": sum(entry.ending.outcome is Outcome.SKIPPED for entry in last),
                 "last": moment(newest.at),
-                "commit": text(newest.commit),
-                "environment": text(newest.seen.environment),
-                "model": text(newest.model),
+                "commit": text(newest.seen.scene.commit),
+                "environment": text(newest.seen.scene.environment),
+                "model": text(newest.ending.model),
                 "changes": counts[device.id],
             }
         )

@@ -8,13 +8,13 @@ from typing import Any
 
 from dashboards.pages.axis import Axis
 from dashboards.pages.book import Book, Line
-from dashboards.pages.entries import Entry
-from dashboards.pages.jsonfile import MAX_REASON, interval, moment, numbers, text
+from dashboards.pages.entries import Ending
+from dashboards.pages.jsonfile import MAX_REASON, column, interval, moment, text
 from harness.ceilings import IMPOSSIBLE
 from harness.findings import Finding
-from harness.history import Point, Series
+from harness.history import Series
 from harness.records import Outcome, Status
-from harness.sighting import QUANTITIES
+from harness.sighting import Scene
 
 _MAX_EVENTS = 2_000
 _MAX_FINDINGS = 2_000
@@ -22,23 +22,19 @@ _MAX_DIFFERENCES = 8
 _NOT_MEASURED = (str(Status.UNAVAILABLE), str(Status.UNRESOLVABLE))
 _LASTING = (str(Outcome.SKIPPED), *_NOT_MEASURED)
 
-_X = Mapping[tuple[str, str], float]
-
 
 def series_json(line: Line, axis: Axis, book: Book) -> dict[str, Any]:
     """Return the file of one series."""
-    x, listed = axis.of(line), _Listed(line, book)
+    listed = _Listed(line, book)
     return {
         "id": line.id,
         "case": line.newest.key,
         "quantities": {
-            quantity: _points(series, x, listed) for quantity, series in line.histories.items()
+            quantity: _points(series, axis, listed) for quantity, series in line.histories.items()
         },
-        "events": [
-            {**event, "run": listed.run(entry.run, entry.at)} for entry, event in _events(line, x)
-        ],
-        "findings": [_finding(finding, x) for finding in line.findings[:_MAX_FINDINGS]],
-        "runs": [[text(run), moment(at)] for run, at in listed.runs],
+        "events": _events(line, axis, listed),
+        "findings": [_finding(finding, axis) for finding in line.findings[:_MAX_FINDINGS]],
+        "runs": listed.runs(),
         "envs": [list(environment) for environment in listed.environments],
     }
 
@@ -49,11 +45,18 @@ class _Listed:
 
     line: Line
     book: Book
-    runs: dict[tuple[str, float], int] = field(default_factory=dict)
+    scenes: dict[int, int] = field(default_factory=dict)
     environments: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def run(self, run: str, at: float) -> int:
-        return self.runs.setdefault((run, at), len(self.runs))
+    def run(self, scene: int) -> int:
+        """Return the place of a scene's run: the line has one entry of each."""
+        return self.scenes.setdefault(scene, len(self.scenes))
+
+    def runs(self) -> list[list[str | int]]:
+        """Return the runs in order of their places, with when their entry was started."""
+        seen = self.line.entries.seen
+        started = dict(zip(seen.scenes.codes.tolist(), seen.measured_at.tolist(), strict=True))
+        return [[text(seen.scenes.values[code].run), moment(started[code])] for code in self.scenes]
 
     def environment(self, now: str, before: str | None) -> int:
         changed = "" if before is None else _differences(self._facts(before), self._facts(now))
@@ -65,83 +68,84 @@ class _Listed:
         return self.book.surroundings.get(at, {})
 
 
-def _points(series: Series, x: _X, listed: _Listed) -> dict[str, Any]:
+def _points(series: Series, axis: Axis, listed: _Listed) -> dict[str, Any]:
     points = series.points
+    codes = points.seen.scenes.codes[points.newest].tolist()
     return {
         "unit": text(series.unit),
         "item": text(series.item),
-        "x": [x[point.commit, point.environment] for point in points],
-        "y": numbers([point.interval.estimate for point in points]),
-        "low": numbers([point.interval.low for point in points]),
-        "high": numbers([point.interval.high for point in points]),
-        "run": [listed.run(point.runs[-1], point.measured_at) for point in points],
-        "env": list(_stretches(points, listed)),
-        "processes": [point.processes for point in points],
+        "x": [axis.x[code] for code in codes],
+        "y": column(points.intervals.estimates),
+        "low": column(points.intervals.lows),
+        "high": column(points.intervals.highs),
+        "run": [listed.run(code) for code in codes],
+        "env": list(_stretches(points.scenes(), listed)),
+        "processes": points.processes.tolist(),
     }
 
 
-def _stretches(points: Iterable[Point], listed: _Listed) -> Iterator[int]:
+def _stretches(scenes: Iterable[Scene], listed: _Listed) -> Iterator[int]:
     """Yield each point's environment: an entry of its own wherever another one came before."""
     before: str | None = None
     place = 0
-    for point in points:
-        if point.environment != before:
-            place = listed.environment(point.environment, before)
-            before = point.environment
+    for scene in scenes:
+        if scene.environment != before:
+            place = listed.environment(scene.environment, before)
+            before = scene.environment
         yield place
 
 
-def _events(line: Line, x: _X) -> list[tuple[Entry, dict[str, Any]]]:
-    """Return what happened instead of a number, each with the entry that tells it.
+def _events(line: Line, axis: Axis, listed: _Listed) -> list[dict[str, Any]]:
+    """Return what happened instead of a number, at most the newest of it.
 
     Of what repeats from commit to commit (a skip, a quantity that is not measured) there is one
     event that says how far it goes.
     """
+    scenes, endings = line.entries.seen.scenes.codes.tolist(), line.entries.endings
+    every = {code: dict(_told(endings.values[code])) for code in set(endings.codes.tolist())}
     standing: dict[str | None, dict[str, Any]] = {}
-    found: list[tuple[Entry, dict[str, Any]]] = []
-    for entry in line.entries:
-        told = dict(_told(entry))
-        if not told:
+    found: list[tuple[int, dict[str, Any]]] = []
+    for row, code in enumerate(endings.codes.tolist()):
+        if not every[code]:
             standing.clear()
             continue
-        at = x[entry.seen.commit, entry.seen.environment]
+        at = axis.x[scenes[row]]
         lasting: dict[str | None, dict[str, Any]] = {}
-        for quantity, (outcome, reason) in told.items():
+        for quantity, (outcome, reason) in every[code].items():
             event = standing.get(quantity)
             if event is not None and (event["outcome"], event["reason"]) == (outcome, reason):
                 event["to"] = at
             else:
                 event = {"x": at, "to": at, "outcome": outcome, "quantity": quantity}
                 event["reason"] = reason
-                found.append((entry, event))
+                found.append((row, event))
             if outcome in _LASTING:
                 lasting[quantity] = event
         standing = lasting
-    return found[-_MAX_EVENTS:]
+    return [{**event, "run": listed.run(scenes[row])} for row, event in found[-_MAX_EVENTS:]]
 
 
-def _told(entry: Entry) -> Iterator[tuple[str | None, tuple[str, str]]]:
+def _told(ending: Ending) -> Iterator[tuple[str | None, tuple[str, str]]]:
     """Yield why there is no number: the quantity, None for all, what became of it, and why."""
-    if not entry.ok:
-        yield None, (str(entry.outcome), entry.reason)
-    elif entry.impossible:
+    if not ending.ok:
+        yield None, (str(ending.outcome), ending.reason)
+    elif ending.impossible:
         yield None, (IMPOSSIBLE, "beyond its ceiling, so it is not counted")
     else:
-        for quantity in QUANTITIES:
-            told = entry.told.get(quantity)
-            if told is not None and told.status in _NOT_MEASURED:
-                yield quantity, (told.status, told.reason)
+        for told in ending.told:
+            if told.status in _NOT_MEASURED:
+                yield told.quantity, (told.status, told.reason)
 
 
-def _finding(finding: Finding, x: _X) -> dict[str, Any]:
+def _finding(finding: Finding, axis: Axis) -> dict[str, Any]:
     points = finding.series.points
-    at, start = points[finding.index], points[finding.start]
+    codes = points.seen.scenes.codes[points.newest]
     return {
         "kind": finding.kind,
         "verdict": finding.verdict,
         "quantity": finding.series.quantity,
-        "x": x[at.commit, at.environment],
-        "from": x[start.commit, start.environment],
+        "x": axis.x[int(codes[finding.index])],
+        "from": axis.x[int(codes[finding.start])],
         "ratio": interval(finding.ratio),
         "note": text(finding.note, MAX_REASON),
         "known_at": moment(finding.known_at),

@@ -1,7 +1,7 @@
 """Reads a results folder for publishing: each finished run once in its life.
 
     cache/runs/<digest>.json     what the page of a run shows
-    cache/runs/<digest>.run      what all other pages need of it
+    cache/runs/<digest>.run      what all other pages need of it, as columns
     cache/runs/<digest>.cases    its cases with one value for each process, for asv's files
     cache/readings               how far the detector has read each series (`readings.py`)
 
@@ -14,7 +14,6 @@ deleted at any time.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import multiprocessing
 import os
@@ -28,9 +27,16 @@ import msgspec
 
 from dashboards.pages.collector import collector_paused
 from dashboards.pages.condensed import condensed
-from dashboards.pages.entries import Entry, Surroundings, entries_of, surroundings_of
+from dashboards.pages.entries import (
+    Entries,
+    Surroundings,
+    entries_of,
+    joined_entries,
+    surroundings_of,
+)
 from dashboards.pages.jsonfile import replace_file
 from dashboards.pages.names import digest
+from dashboards.pages.packing import Unpacker, packed
 from dashboards.pages.run_page import run_json
 from harness.case_run import CaseRun, case_runs
 from harness.errors import AssayError
@@ -38,7 +44,7 @@ from harness.printable import printable
 from harness.records import Facts, Result
 from harness.stored import read_folder, run_folders
 
-_FORM = 1
+_FORM = 2
 """Raised when what is kept of a run, or what its page shows, changes."""
 
 _WORTH_A_POOL = 16
@@ -61,7 +67,7 @@ class Stored:
         readings: where the detector's readings are kept; None for nowhere.
     """
 
-    entries: tuple[Entry, ...]
+    entries: Entries
     surroundings: tuple[Surroundings, ...]
     problems: tuple[str, ...] = ()
     pages: Mapping[str, Path] = field(default_factory=dict)
@@ -86,7 +92,7 @@ class _Told:
     """What is kept of a run for all pages but its own."""
 
     problems: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: Entries
     surroundings: tuple[Surroundings, ...]
 
 
@@ -154,7 +160,7 @@ def collect(root: Path, cache: Path, *, baselines: Mapping[str, str] = _NOBODY) 
 
 def stored_of(cases: Sequence[CaseRun]) -> Stored:
     """Return cases that are in memory as `collect` returns those of a folder; none has a page."""
-    return Stored(tuple(entries_of(cases)), tuple(surroundings_of(cases)))
+    return Stored(entries_of(cases), tuple(surroundings_of(cases)))
 
 
 def _task(run: Path, folder: Path, baselines: Mapping[str, str]) -> _Task:
@@ -195,8 +201,8 @@ def _keep_cases(task: _Task, cases: Sequence[CaseRun], problems: Sequence[str]) 
     page = run_json(task.folder.name, cases, task.baselines) if cases else None
     replace_file(task.page, msgspec.json.encode(page, order="deterministic"))
     replace_file(task.cases, msgspec.msgpack.encode(_apart(cases)))
-    told = _Told(tuple(problems), tuple(entries_of(cases)), tuple(surroundings_of(cases)))
-    replace_file(task.kept, msgspec.msgpack.encode(told))
+    told = _Told(tuple(problems), entries_of(cases), tuple(surroundings_of(cases)))
+    replace_file(task.kept, packed(told))
 
 
 def _apart(cases: Iterable[CaseRun]) -> _Cases:
@@ -239,27 +245,19 @@ def _forget(folder: Path, tasks: Iterable[_Task]) -> None:
 
 
 def _stored(tasks: Iterable[_Task], problems: list[str]) -> Stored:
-    entries: list[Entry] = []
+    entries: list[Entries] = []
     surroundings: list[Surroundings] = []
     pages: dict[str, Path] = {}
+    unpack = Unpacker(_Told)
     for task in tasks:
-        told = _open(task.kept)
-        if told is None:
+        try:
+            told = unpack(task.kept.read_bytes())
+        except msgspec.MsgspecError:
             _keep(task)
-            told = _TOLD.decode(task.kept.read_bytes())
-        entries += told.entries
+            told = unpack(task.kept.read_bytes())
+        entries.append(told.entries)
         surroundings += told.surroundings
         problems += told.problems
-        if told.entries:
+        if len(told.entries):
             pages[task.folder.name] = task.page
-    return Stored(tuple(entries), tuple(surroundings), tuple(problems), pages)
-
-
-def _open(kept: Path) -> _Told | None:
-    """Return what is kept; None where it is damaged."""
-    with contextlib.suppress(msgspec.MsgspecError):
-        return _TOLD.decode(kept.read_bytes())
-    return None
-
-
-_TOLD = msgspec.msgpack.Decoder(_Told)
+    return Stored(joined_entries(entries), tuple(surroundings), tuple(problems), pages)

@@ -27,7 +27,7 @@ def workload_json(
         baseline: the name of the baseline variant, where it is known.
     """
     groups = {
-        line.group: group_label(line.case, workload.varying, line.newest.seen.settings)
+        line.group: group_label(line.case, workload.varying, line.newest.seen.scene.settings)
         for line in workload.lines
     }
     ordered = sorted(workload.lines, key=lambda line: (groups[line.group], line.label, line.id))
@@ -54,7 +54,7 @@ def workload_json(
 def _series(line: Line, baseline: bool) -> dict[str, Any]:
     case, newest = line.case, line.newest
     time = line.histories.get("time")
-    spark = [] if time is None else [point.interval.estimate for point in time.points[-_SPARK:]]
+    spark = [] if time is None else time.points.intervals.estimates[-_SPARK:].tolist()
     return {
         "id": line.id,
         "device": line.device,
@@ -62,7 +62,7 @@ def _series(line: Line, baseline: bool) -> dict[str, Any]:
         "params": facts(case.params),
         "seed": facts(case.seed),
         "label": line.label,
-        "settings": text(newest.seen.settings),
+        "settings": text(newest.seen.scene.settings),
         "group": line.group,
         "baseline": baseline,
         "quantities": {
@@ -71,8 +71,8 @@ def _series(line: Line, baseline: bool) -> dict[str, Any]:
             if (found := _quantity(line, name, newest)) is not None
         },
         "last": {
-            "outcome": str(newest.outcome),
-            "reason": newest.reason,
+            "outcome": str(newest.ending.outcome),
+            "reason": newest.ending.reason,
             "at": moment(newest.at),
             "run": text(newest.run),
             "case": newest.key,

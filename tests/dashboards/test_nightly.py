@@ -20,6 +20,7 @@ from harness.errors import AssayError
 from harness.records import Case, Measurement, Outcome, Result, Work
 from harness.store import StoredResult
 from tests.dashboards.conftest import run_git as git
+from workloads.heat import WORKLOAD as HEAT
 
 Assay = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -66,7 +67,7 @@ def night_of(
     }
     times = Measurement("time", "s", "process", "clock", values=(seconds,) * 7)
     result = Result(
-        Case("heat", "1", "torch", "cpu", {"size": 10}),
+        Case("heat", HEAT.version, "torch", "cpu", {"size": 10}),
         outcome,
         reason=reason,
         started_at=FIRST_S + night * NIGHT_S,

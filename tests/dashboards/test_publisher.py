@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from dashboards import commands
 from dashboards.publisher import Dashboard
 from harness.records import Result
+from workloads.heat import WORKLOAD as HEAT
 
 Make = Callable[..., Result]
 Store = Callable[[Sequence[Result | Sequence[Result]]], Path]
@@ -55,7 +56,11 @@ def tree(folder: Path) -> dict[str, bytes]:
 def repo(history_of: Any, measured: Make, stored: Store) -> Path:
     """A repository whose results are published, and asv's configuration with our plug-in."""
     history = history_of(3)
-    results = [measured(history, at, variant=v) for at in range(3) for v in ("torch", "numba")]
+    results = [
+        measured(history, at, variant=v, version=HEAT.version)
+        for at in range(3)
+        for v in ("torch", "block")
+    ]
     root = stored([*results, measured(history, 2, variant="x", facts={"dirty": True})])
     (history.folder / "assay.toml").write_text(f"results = {json.dumps(str(root))}\n")
     arguments = ["--results", str(root), "--repo", str(history.folder)]

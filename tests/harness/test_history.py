@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.case_run import CaseRun
+from harness.columns import ragged
 from harness.errors import AssayError
 from harness.history import Series, histories, normalised
+from harness.intervals import process_intervals
 from harness.records import Case, Measurement, Outcome, Result, Work
-from harness.repetition import process_interval, process_intervals
+from harness.repetition import process_interval
 from harness.sighting import environments_of
 
 CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
@@ -149,12 +151,25 @@ def test_the_order_of_the_results_changes_nothing(order: random.Random) -> None:
     )
 )
 def test_all_intervals_at_once_are_those_of_each(groups: list[list[float]]) -> None:
-    for found, group in zip(process_intervals(groups), groups, strict=True):
+    every = process_intervals(ragged(groups))
+    for row, group in enumerate(groups):
+        found = every[row]
         expected = process_interval([[middle] for middle in group])
         assert found.estimate == pytest.approx(expected.estimate, rel=1e-9)
         assert found.confidence == expected.confidence
         for end, other in ((found.low, expected.low), (found.high, expected.high)):
             assert end == (None if other is None else pytest.approx(other, rel=1e-6))
+
+
+def test_points_can_be_cut_as_a_list_can() -> None:
+    [series] = histories([run(number, 2.0 + number, at=float(number)) for number in range(5)])
+    every = list(series.points)
+    assert series.points[-1] == every[-1]
+    for part in (slice(1, 3), slice(-2, None), slice(9, 12)):
+        assert list(series.points[part]) == every[part]
+    assert series.points != series.points[1:]
+    with pytest.raises(IndexError):
+        series.points[5]
 
 
 def test_machines_are_apart() -> None:

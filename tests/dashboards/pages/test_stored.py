@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dashboards.asv_export import export
 from dashboards.pages import collect, write_pages
@@ -118,11 +121,14 @@ def test_a_cache_that_lost_something_is_made_again(fill: Fill, tmp_path: Path, s
     assert len(collect(root, tmp_path / "cache").cases()) == 9
 
 
-def test_a_damaged_cache_is_made_again(fill: Fill, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda found: found[:-9], bytes.swapcase, lambda _: b""])
+def test_a_damaged_cache_is_made_again(
+    fill: Fill, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     root = fill(cases_of(3))
     before = pages_of(root, tmp_path / "html")
     for path in (tmp_path / "cache" / "runs").glob("*.run"):
-        path.write_bytes(path.read_bytes()[:-9])
+        path.write_bytes(damage(path.read_bytes()))
     assert pages_of(root, tmp_path / "html") == before
 
 
@@ -189,6 +195,61 @@ def test_a_night_reads_on_in_each_series_to_the_same_pages(fill: Fill, tmp_path:
     assert readings.read_bytes() != former
     readings.write_bytes(former[:-3])  # damaged
     assert pages_of(root, tmp_path / "html") == Pages(tmp_path / "direct").bytes()
+
+
+@st.composite
+def a_night(draw: st.DrawFn, number: int) -> list[CaseRun]:
+    """What one machine measured at one commit, of which it may have measured some before."""
+    machine, at = draw(st.sampled_from(["bench", "other"])), draw(st.sampled_from([0.0, 60.0]))
+    facts = {
+        "machine": machine,
+        "id": draw(st.sampled_from(["e1", "e2"])),
+        "dirty": draw(st.integers(0, 5)) == 0,
+    }
+    commit = draw(st.integers(0, number))
+    found = []
+    for variant in sorted(draw(st.sets(st.sampled_from(["a", "b", "c"]), min_size=1))):
+        params = dict(draw(st.permutations([("size", 10), ("dim", 64)])))
+        outcome = draw(st.sampled_from([*[Outcome.OK] * 4, Outcome.SKIPPED, Outcome.CRASHED]))
+        found.append(
+            make(
+                commit,
+                draw(st.sampled_from([0.0, 1.0, 1.3])),
+                run=f"night-{number:03}",
+                at=at,
+                variant=variant,
+                params=params,
+                version=draw(st.sampled_from(["1", "1", "1", "2"])),
+                processes=draw(st.sampled_from([1, 3])),
+                energy=draw(st.sampled_from([None, 2.0])),
+                outcome=outcome,
+                reason="" if outcome is Outcome.OK else "it ended",
+                flags=draw(st.sampled_from([(), (), ("impossible",)])),
+                facts=facts,
+            )
+        )
+    return found
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_publishing_night_by_night_gives_the_bytes_of_publishing_at_once(
+    fill: Fill, tmp_path: Path, data: st.DataObject
+) -> None:
+    nights = [data.draw(a_night(number)) for number in range(data.draw(st.integers(1, 16)))]
+    shutil.rmtree(tmp_path)
+    # Results may be merged late, and several nights at a time.
+    for night in data.draw(st.permutations(nights)):
+        root = fill(night)
+        if data.draw(st.integers(0, 3)) == 0:
+            pages_of(root, tmp_path / "html")
+    published = pages_of(root, tmp_path / "html")
+    at_once = tmp_path / "once"
+    write_pages(stored_cases(root), at_once, project="toy")
+    expected = Pages(at_once).bytes()
+    assert {name: published.get(name) for name in expected} == expected
 
 
 def test_a_number_that_no_reader_could_hold_costs_its_run_and_is_told(
