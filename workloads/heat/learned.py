@@ -3,7 +3,7 @@
     <cache>/heat/<digest>.json
 
 The digest is of everything that the result depends on: the variant, its settings, seed, data,
-libraries and the source of this package. The cache is below `ASSAY_CACHE` or the user's
+libraries and the source that it is made of. The cache is below `ASSAY_CACHE` or the user's
 cache folder and may be deleted at any time.
 """
 
@@ -24,6 +24,8 @@ import platformdirs
 from workloads.heat.settings import Settings
 
 _LIBRARIES = ("numpy", "numba", "torch")
+_SOURCES = ("torch_*.py", "training.py", "simplex_reference.py", "evaluate.py", "ranking.py")
+"""What the variants that are trained in part are made of, and what judges them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +99,5 @@ def _version(name: str) -> str:
 
 
 def _source() -> str:
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(file for name in _SOURCES for file in Path(__file__).parent.glob(name))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

@@ -226,9 +226,12 @@ class Heat:
         if baseline is not None and not state.sampled:
             taken = time_to_recall(state.training, state.train, baseline.recall)
             values |= {} if taken is None else {"s_to_baseline_recall": taken}
+        ranked = evaluate.ranked_users(state.training.interactions).size
+        everyone = ranked == state.training.interactions.users
+        who = "all users" if everyone else f"of {ranked} users drawn by chance all"
         return Quality(
             values,
-            detail="all users that have test items, all items ranked, training items left out",
+            detail=f"{who} that have test items, all items ranked, training items left out",
         )
 
     def counters(self, state: State) -> Mapping[str, float]:

@@ -185,3 +185,19 @@ def only(data: Interactions, user: int) -> Interactions:
         data.users, data.items, data.train_ptr, data.train_items, pointers,
         data.test_items[first:last],
     )  # fmt: skip
+
+
+def test_of_a_large_data_set_a_sample_of_the_users_is_ranked(
+    small: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert np.array_equal(evaluate.ranked_users(small), np.arange(small.users))
+    monkeypatch.setattr(evaluate, "_SCORES", 100 * small.items)
+    some = evaluate.ranked_users(small)
+    assert some.size == 100
+    assert np.array_equal(some, np.unique(some))
+    assert np.array_equal(some, evaluate.ranked_users(small))
+    rows = np.random.default_rng(0).standard_normal((small.users + small.items, 8), np.float32)
+    users, items = rows[: small.users], rows[small.users :]
+    assert evaluate.of_factors(users, items, small) == evaluate.of_factors(
+        users, items, small, some
+    )
