@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,14 @@ import numpy.typing as npt
 from numba import njit
 
 from workloads.heat import reference
+from workloads.heat.block_simplex_kernel import (
+    NO_TOWER,
+    Tower,
+    end_block,
+    meet,
+    new_scratch,
+    start_block,
+)
 from workloads.heat.instruction_sets import InstructionSet, native_lanes
 from workloads.heat.quantise import (
     Floats,
@@ -147,8 +155,7 @@ def _sum(
         sum_rows(rows, places, weights, first, last, total, start, _LANES)
 
 
-@lru_cache(maxsize=16)
-def block_epoch(dim: int, kind: InstructionSet) -> Callable[..., Any]:
+def block_epoch(dim: int, kind: InstructionSet, tower: Tower | None = None) -> Callable[..., Any]:
     """Return what trains on a part of the interactions, compiled for rows of one length.
 
     It takes, before what every `host_sgd.Epoch` does, `block`: interactions that share negatives, a
@@ -158,15 +165,21 @@ def block_epoch(dim: int, kind: InstructionSet) -> Callable[..., Any]:
     Args:
         dim: of the rows, a multiple of `ROW_MULTIPLE`.
         kind: how negatives are filtered.
+        tower: what makes users' vectors in SimpleX; None where their rows are their vectors.
     """
+    return partial(_compiled(dim, kind, tower is not None), tower or NO_TOWER)
+
+
+@lru_cache(maxsize=16)
+def _compiled(dim: int, kind: InstructionSet, has_tower: bool) -> Callable[..., Any]:
     unit, lanes, height = kind.unit, kind.lanes, kind.height
     units = dim // (1, 2, 4)[unit]
     number = np.int32 if unit == INT8 else np.float32
 
     @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
     def train(  # type: ignore[no-untyped-def]
-        block, panel, users, items, interactions, first, last, negatives, lr, margin, weight, seed,
-        thread, told,
+        tower, block, panel, users, items, interactions, first, last, negatives, lr, margin,
+        weight, seed, thread, told,
     ):  # fmt: skip
         state = first_state(np.uint64(seed), np.uint64(thread))
         user_unit = np.empty((block, dim), np.float32)
@@ -197,6 +210,8 @@ def block_epoch(dim: int, kind: InstructionSet) -> Callable[..., Any]:
         along = np.empty(panel, np.float32)
         total = np.empty(dim, np.float32)
         slope = _float(weight / negatives)
+        if has_tower:
+            scratch = new_scratch(block, users.shape[0], tower.most, dim)
         loss: Any = 0.0
         passed = 0
         active = 0
@@ -205,15 +220,20 @@ def block_epoch(dim: int, kind: InstructionSet) -> Callable[..., Any]:
             following[j] = item_of(state, items.shape[0])
         for start in range(first, last, block):
             rows = min(block, last - start)
+            if has_tower:
+                met = start_block(tower, scratch, users, items, interactions, start, start + rows)
             for k in range(rows):
                 if start + k + _AHEAD < last:
                     ahead = interactions[start + k + _AHEAD]
                     _fetch(users, ahead >> 32, dim)
                     _fetch(items, ahead & LOW, dim)
                 pair = interactions[start + k]
-                user_scale[k], cosine = _positive(
-                    users, pair >> 32, items, pair & LOW, lr, user_unit, k, dim
-                )
+                if has_tower:
+                    user_scale[k], cosine = meet(scratch, k, items, pair & LOW, lr, user_unit, dim)
+                else:
+                    user_scale[k], cosine = _positive(
+                        users, pair >> 32, items, pair & LOW, lr, user_unit, k, dim
+                    )
                 loss += 1.0 - cosine
                 if unit == INT8:
                     pack_user_int8(user_unit, k, left_int8, limit, margin, dim)
@@ -266,10 +286,16 @@ def block_epoch(dim: int, kind: InstructionSet) -> Callable[..., Any]:
                         place += 1
                     loss += slope * (owed - margin * (place - begin))
                     _sum(items, item_of_pair, scale_of, begin, place, total, dim)
-                    user = interactions[start + k] >> 32
-                    rate = lr * slope * user_scale[k]
-                    for d in range(dim):
-                        users[user, d] -= rate * (total[d] - owed * user_unit[k, d])
+                    rate = slope * user_scale[k]
+                    if has_tower:
+                        slot = scratch.slots[k]
+                        for d in range(dim):
+                            scratch.slopes[slot, d] += rate * (total[d] - owed * user_unit[k, d])
+                    else:
+                        user = interactions[start + k] >> 32
+                        rate *= lr
+                        for d in range(dim):
+                            users[user, d] -= rate * (total[d] - owed * user_unit[k, d])
                 place = 0
                 for j in range(columns):
                     size = ends[j]
@@ -288,6 +314,8 @@ def block_epoch(dim: int, kind: InstructionSet) -> Callable[..., Any]:
                         for d in range(dim):
                             items[ids[j], d] = keeps * items[ids[j], d] - rate * total[d]
                     begin = ends[j]
+            if has_tower:
+                end_block(tower, scratch, users, items, met, lr)
         told[thread, 0] = loss
         told[thread, 1] = passed
         told[thread, 2] = active

@@ -91,8 +91,8 @@ class HostSgd:
         """Copy the initial rows, padded, and compile the epoch."""
         self._training = training
         self._algorithm = algorithm
-        self._users = _padded(training.user_factors, algorithm.row_multiple)
-        self._items = _padded(training.item_factors, algorithm.row_multiple)
+        self._users = padded(training.user_factors, algorithm.row_multiple)
+        self._items = padded(training.item_factors, algorithm.row_multiple)
         self._pairs = packed_pairs(training)
         self._order = np.empty_like(self._pairs)
         self._threads = numba.get_num_threads()
@@ -166,7 +166,7 @@ class HostSgd:
         """Return how far the loss after a small training is from the reference's, relative."""
         problem = learning_problem(self._training.settings, seed)
         reached = replayed(self._algorithm, problem, problem.settings.epochs, seed)
-        found, expected = (_loss(problem, *factors) for factors in reached)
+        found, expected = (loss_of_all(problem, *factors) for factors in reached)
         return abs(found - expected) / expected
 
     @property
@@ -191,7 +191,7 @@ def replayed(
     settings, pairs = problem.settings, packed_pairs(problem)
     order = np.empty_like(pairs)
     users, items = (
-        _padded(factors, algorithm.row_multiple)
+        padded(factors, algorithm.row_multiple)
         for factors in (problem.user_factors, problem.item_factors)
     )
     epoch = algorithm.compiled(settings, users.shape[1])
@@ -219,14 +219,15 @@ def packed_pairs(training: Training) -> Pairs:
     return packed
 
 
-def _padded(factors: Factors, multiple: int) -> Factors:
+def padded(factors: Factors, multiple: int) -> Factors:
+    """Return the rows with zeros added, up to a multiple of so many columns."""
     rows, dim = factors.shape
-    padded = np.zeros((rows, -(-dim // multiple) * multiple), np.float32)
-    padded[:, :dim] = factors
-    return padded
+    wider = np.zeros((rows, -(-dim // multiple) * multiple), np.float32)
+    wider[:, :dim] = factors
+    return wider
 
 
-def _loss(
+def loss_of_all(
     problem: Training, users: npt.NDArray[np.floating], items: npt.NDArray[np.floating]
 ) -> float:
     """Return the mean loss over all interactions and all items as negatives."""

@@ -48,7 +48,7 @@ the same: a low margin and a small weight for the one, a high margin and a large
 _MIDDLE: Params = {"users": 12_000, "items": 16_384, "interactions": 300_000}
 _GOWALLA_SHAPE: Params = {"users": 29_858, "items": 40_981, "interactions": 810_128}
 _FOR_GOWALLA: Params = {
-    "dim": 128, "margin": 0.6, "weight": 80.0, "lr_end": 0.05, "sampled": 12_288,
+    "dim": 128, "margin": 0.6, "weight": 80.0, "lr_adam": 0.002, "lr_end": 0.15, "sampled": 12_288,
 }  # fmt: skip
 """Below the margin 0.9 and weight 150 of the published run on Gowalla, which has 800 negatives."""
 

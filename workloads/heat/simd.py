@@ -10,27 +10,30 @@ Arrays are C-contiguous and as large as each docstring says; nothing checks them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.errors import TypingError
-from numba.extending import intrinsic
-from numba.np import arrayobj
+
+from workloads.heat.llvm_vectors import (
+    FLOAT,
+    SIZE,
+    WORD,
+    constant,
+    declared,
+    element_of,
+    load_vector,
+    shape_of,
+    splat,
+    store_vector,
+    untyped_intrinsic,
+)
 
 FLOAT32, BFLOAT16, INT8 = range(3)
 """What a unit holds."""
 
 TILE_VECTORS = 2
 """Vectors of columns in a tile."""
-
-_intrinsic: Any = intrinsic
-"""Untyped: what it makes is called without the first argument, the context of the typing."""
-
-_SIZE = ir.IntType(64)
-_WORD = ir.IntType(32)
-_FLOAT = ir.FloatType()
 
 
 class _Bfloat16(ir.types.Type):  # type: ignore[misc]
@@ -42,23 +45,23 @@ class _Bfloat16(ir.types.Type):  # type: ignore[misc]
         return "bfloat"
 
 
-@_intrinsic
+@untyped_intrinsic
 def prefetch(context: Any, array: Any, row: Any, column: Any) -> Any:
     """Ask for the cache line of an element of a float32 array, to be read and written soon."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        start = _element(context, builder, signature.args[0], values[0], values[1])
+        start = element_of(context, builder, signature.args[0], values[0], values[1])
         byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, _WORD, _WORD, _WORD])
+        kind = ir.FunctionType(ir.VoidType(), [byte, WORD, WORD, WORD])
         call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         at = builder.bitcast(builder.gep(start, [values[2]]), byte)
-        builder.call(call, [at, _WORD(1), _WORD(3), _WORD(1)])
+        builder.call(call, [at, WORD(1), WORD(3), WORD(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), generate
 
 
-@_intrinsic
+@untyped_intrinsic
 def lowest_bit(context: Any, bits: Any) -> Any:
     """Return the place of the lowest bit that is set, of a uint64 that is not 0."""
 
@@ -68,7 +71,7 @@ def lowest_bit(context: Any, bits: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@_intrinsic
+@untyped_intrinsic
 def sum_rows(
     context: Any, rows: Any, places: Any, weights: Any, first: Any, last: Any, total: Any,
     start: Any, lanes: Any,
@@ -86,40 +89,40 @@ def sum_rows(
         start: first column; `SUMMED * lanes` are summed.
         lanes: constant.
     """
-    width = _constant(lanes, "lanes")
-    vector = ir.VectorType(_FLOAT, width)
+    width = constant(lanes, "lanes")
+    vector = ir.VectorType(FLOAT, width)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         of_rows, of_places, of_weights, _, _, of_total, *_ = signature.args
         rows, places, weights, first, last, total, start, _ = values
-        fma = _declared(builder.module, vector, [vector] * 3, f"llvm.fma.v{width}f32")
+        fma = declared(builder.module, vector, [vector] * 3, f"llvm.fma.v{width}f32")
         before = builder.block
         loop = builder.append_basic_block("sum")
         after = builder.append_basic_block("summed")
         builder.branch(loop)
         builder.position_at_end(loop)
-        at = builder.phi(_SIZE)
+        at = builder.phi(SIZE)
         at.add_incoming(first, before)
         sums = [builder.phi(vector) for _ in range(SUMMED)]
-        place = builder.load(_element(context, builder, of_places, places, at))
-        weight = builder.load(_element(context, builder, of_weights, weights, at))
-        share = _splat(builder, weight, vector)
-        row = _element(context, builder, of_rows, rows, builder.sext(place, _SIZE))
+        place = builder.load(element_of(context, builder, of_places, places, at))
+        weight = builder.load(element_of(context, builder, of_weights, weights, at))
+        share = splat(builder, weight, vector)
+        row = element_of(context, builder, of_rows, rows, builder.sext(place, SIZE))
         row = builder.gep(row, [start])
-        following = builder.add(at, _SIZE(1))
+        following = builder.add(at, SIZE(1))
         at.add_incoming(following, loop)
         longer = []
         for number, one in enumerate(sums):
-            part = _load(builder, row, width * number, vector)
+            part = load_vector(builder, row, width * number, vector)
             more = builder.call(fma, [share, part, one])
             one.add_incoming(ir.Constant(vector, [0.0] * width), before)
             one.add_incoming(more, loop)
             longer.append(more)
         builder.cbranch(builder.icmp_signed("<", following, last), loop, after)
         builder.position_at_end(after)
-        out = builder.gep(_element(context, builder, of_total, total, _SIZE(0)), [start])
+        out = builder.gep(element_of(context, builder, of_total, total, SIZE(0)), [start])
         for number, one in enumerate(longer):
-            _store(builder, one, out, width * number)
+            store_vector(builder, one, out, width * number)
         return context.get_dummy_value()
 
     signature = types.void(rows, places, weights, types.intp, types.intp, total, types.intp, lanes)
@@ -131,7 +134,7 @@ SUMMED = 4
 keep two units busy."""
 
 
-@_intrinsic
+@untyped_intrinsic
 def filter_tile(
     context: Any, left: Any, row: Any, right: Any, column: Any, bias: Any, limit: Any, found: Any,
     unit: Any, lanes: Any, height: Any,
@@ -154,45 +157,45 @@ def filter_tile(
         lanes: constant.
         height: constant: rows of the tile.
     """
-    kind, width = _constant(unit, "unit"), _constant(lanes, "lanes")
-    tall = _constant(height, "height")
-    words = ir.VectorType(_WORD, width)
-    numbers = words if kind == INT8 else ir.VectorType(_FLOAT, width)
+    kind, width = constant(unit, "unit"), constant(lanes, "lanes")
+    tall = constant(height, "height")
+    words = ir.VectorType(WORD, width)
+    numbers = words if kind == INT8 else ir.VectorType(FLOAT, width)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         of_left, _, of_right, _, of_bias, of_limit, of_found, *_ = signature.args
         left, row, right, column, bias, limit, found, *_ = values
-        depth = _shape(context, builder, of_right, right)[0]
+        depth = shape_of(context, builder, of_right, right)[0]
         rows = [
-            _element(context, builder, of_left, left, builder.add(row, _SIZE(r)))
+            element_of(context, builder, of_left, left, builder.add(row, SIZE(r)))
             for r in range(tall)
         ]
-        start = _element(context, builder, of_bias, bias, column)
-        begin = [_load(builder, start, width * v, numbers) for v in range(TILE_VECTORS)]
+        start = element_of(context, builder, of_bias, bias, column)
+        begin = [load_vector(builder, start, width * v, numbers) for v in range(TILE_VECTORS)]
         multiply = _multiply_add(builder.module, kind, width)
         before = builder.block
         loop = builder.append_basic_block("products")
         after = builder.append_basic_block("filtered")
         builder.branch(loop)
         builder.position_at_end(loop)
-        at_unit = builder.phi(_SIZE)
-        at_unit.add_incoming(_SIZE(0), before)
+        at_unit = builder.phi(SIZE)
+        at_unit.add_incoming(SIZE(0), before)
         sums = [[builder.phi(numbers) for _ in range(TILE_VECTORS)] for _ in range(tall)]
         for line in sums:
             for one, value in zip(line, begin, strict=True):
                 one.add_incoming(value, before)
-        above = builder.gep(_element(context, builder, of_right, right, at_unit), [column])
-        there = [_load(builder, above, width * v, words) for v in range(TILE_VECTORS)]
+        above = builder.gep(element_of(context, builder, of_right, right, at_unit), [column])
+        there = [load_vector(builder, above, width * v, words) for v in range(TILE_VECTORS)]
         more = []
         for r in range(tall):
-            here = _splat(builder, builder.load(builder.gep(rows[r], [at_unit])), words)
+            here = splat(builder, builder.load(builder.gep(rows[r], [at_unit])), words)
             more.append(
                 [
                     multiply(builder, one, here, other)
                     for one, other in zip(sums[r], there, strict=True)
                 ]
             )
-        following = builder.add(at_unit, _SIZE(1))
+        following = builder.add(at_unit, SIZE(1))
         at_unit.add_incoming(following, loop)
         for line, longer in zip(sums, more, strict=True):
             for one, value in zip(line, longer, strict=True):
@@ -201,11 +204,11 @@ def filter_tile(
         builder.position_at_end(after)
         bits = ir.IntType(width * TILE_VECTORS)
         for r in range(tall):
-            at = builder.add(row, _SIZE(r))
-            least = builder.load(_element(context, builder, of_limit, limit, at))
+            at = builder.add(row, SIZE(r))
+            least = builder.load(element_of(context, builder, of_limit, limit, at))
             mask = ir.Constant(bits, 0)
             for v in range(TILE_VECTORS):
-                bound = _splat(builder, least, numbers)
+                bound = splat(builder, least, numbers)
                 greater = (
                     builder.icmp_signed(">", more[r][v], bound)
                     if kind == INT8
@@ -213,8 +216,8 @@ def filter_tile(
                 )
                 part = builder.zext(builder.bitcast(greater, ir.IntType(width)), bits)
                 mask = builder.or_(mask, builder.shl(part, bits(width * v)))
-            byte = builder.lshr(column, _SIZE(3))
-            out = builder.gep(_element(context, builder, of_found, found, at), [byte])
+            byte = builder.lshr(column, SIZE(3))
+            out = builder.gep(element_of(context, builder, of_found, found, at), [byte])
             builder.store(mask, builder.bitcast(out, bits.as_pointer()), align=1)
         return context.get_dummy_value()
 
@@ -226,61 +229,19 @@ def filter_tile(
 
 def _multiply_add(module: Any, kind: int, lanes: int) -> Any:
     """Return what makes sum + left * right, unit by unit."""
-    words, floats = ir.VectorType(_WORD, lanes), ir.VectorType(_FLOAT, lanes)
+    words, floats = ir.VectorType(WORD, lanes), ir.VectorType(FLOAT, lanes)
     if kind == FLOAT32:
-        call = _declared(module, floats, [floats] * 3, f"llvm.fma.v{lanes}f32")
+        call = declared(module, floats, [floats] * 3, f"llvm.fma.v{lanes}f32")
         return lambda builder, total, left, right: builder.call(
             call, [builder.bitcast(left, floats), builder.bitcast(right, floats), total]
         )
     if kind == BFLOAT16:
         halves = ir.VectorType(_Bfloat16(), 2 * lanes)
-        call = _declared(
+        call = declared(
             module, floats, [floats, halves, halves], f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}"
         )
         return lambda builder, total, left, right: builder.call(
             call, [total, builder.bitcast(left, halves), builder.bitcast(right, halves)]
         )
-    call = _declared(module, words, [words] * 3, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}")
+    call = declared(module, words, [words] * 3, f"llvm.x86.avx512.vpdpbusd.{32 * lanes}")
     return lambda builder, total, left, right: builder.call(call, [total, right, left])
-
-
-def _declared(module: Any, result: Any, arguments: Sequence[Any], name: str) -> Any:
-    return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
-
-
-def _constant(kind: Any, name: str) -> int:
-    if not isinstance(kind, types.IntegerLiteral):
-        raise TypingError(f"{name} is a constant of the compilation")
-    return int(kind.literal_value)
-
-
-def _shape(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    held = arrayobj.make_array(kind)(context, builder, array)
-    return cgutils.unpack_tuple(builder, held.shape, kind.ndim)
-
-
-def _element(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
-    """Return a pointer to the first element of a row."""
-    held = arrayobj.make_array(kind)(context, builder, array)
-    if kind.ndim == 1:
-        return builder.gep(held.data, [row])
-    columns = cgutils.unpack_tuple(builder, held.shape, kind.ndim)[1]
-    return builder.gep(held.data, [builder.mul(row, columns)])
-
-
-def _load(builder: Any, start: Any, offset: int, vector: Any) -> Any:
-    at = builder.bitcast(builder.gep(start, [_SIZE(offset)]), vector.as_pointer())
-    return builder.load(at, align=4)
-
-
-def _store(builder: Any, value: Any, start: Any, offset: int) -> None:
-    at = builder.bitcast(builder.gep(start, [_SIZE(offset)]), value.type.as_pointer())
-    builder.store(value, at, align=4)
-
-
-def _splat(builder: Any, value: Any, vector: Any) -> Any:
-    nothing = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(nothing, value, _WORD(0))
-    return builder.shuffle_vector(
-        one, nothing, ir.Constant(ir.VectorType(_WORD, vector.count), [0] * vector.count)
-    )

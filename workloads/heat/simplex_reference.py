@@ -17,6 +17,7 @@ import numpy.typing as npt
 from workloads.heat import reference
 from workloads.heat.interactions import Interactions
 from workloads.heat.reference import Float64s, Floats, Integers
+from workloads.heat.settings import Settings
 
 MEAN = "mean"
 SELF_ATTENTION = "self-attention"
@@ -49,6 +50,11 @@ def initial_weights(dim: int, pooling: str, seed: int) -> dict[str, npt.NDArray[
     if pooling == SELF_ATTENTION:
         weights["query"] = normal(dim)
     return weights
+
+
+def has_tower(settings: Settings) -> bool:
+    """Return whether a user is more than a row: with no history, or g of 1, it is not."""
+    return settings.history > 0 and settings.user_weight != 1.0
 
 
 def histories(interactions: Interactions, most: int) -> list[Integers]:
@@ -190,3 +196,85 @@ def batch_loss_and_gradient(
         for name, part in of_tower.items():
             of_weights[name] += part / len(users)
     return total, of_users, of_items, of_weights
+
+
+def block_epoch(
+    user_factors: Floats,
+    item_factors: Floats,
+    weights: Weights,
+    past: Sequence[Integers],
+    users: Integers,
+    positives: Integers,
+    negatives: Integers,
+    learning_rate: float,
+    margin: float,
+    weight: float,
+    user_weight: float,
+    pooling: str,
+    *,
+    block: int,
+    panel: int,
+) -> tuple[Float64s, Float64s, dict[str, Float64s]]:
+    """Return factors and weights after SGD over blocks of interactions that share their negatives.
+
+    The users' vectors of a block are made of what was there at its start. Each interaction in turn
+    moves its positive; then the negatives, `panel` at a time, move by the sum of the gradients of
+    all vectors. At the block's end users' rows, histories and weights move, each interaction's by
+    the sum of the gradients of its vector.
+
+    Args:
+        user_factors: (users, dim).
+        item_factors: (items, dim).
+        weights: see `Weights`.
+        past: the item ids of each user's history.
+        users: (interactions,) ids.
+        positives: (interactions,) ids.
+        negatives: (blocks, negatives) ids.
+        learning_rate: of SGD, of the sum of the losses.
+        margin: cosine below which a negative costs nothing.
+        weight: of the mean over negatives.
+        user_weight: see `user_vector`.
+        pooling: see `user_vector`.
+        block: interactions that share negatives.
+        panel: negatives whose gradients are made of the same rows.
+    """
+    of_users, of_items = user_factors.astype(np.float64), item_factors.astype(np.float64)
+    exact = {name: value.astype(np.float64) for name, value in weights.items()}
+    share = weight / negatives.shape[1]
+    for number, start in enumerate(range(0, len(users), block)):
+        members = users[start : start + block]
+        towers = [
+            (of_users[user].copy(), of_items[past[user]], exact, user_weight, pooling)
+            for user in members
+        ]
+        vectors = [user_vector(*tower) for tower in towers]
+        slopes = np.zeros((len(members), of_users.shape[1]))
+        for k, item in enumerate(positives[start : start + block]):
+            slopes[k] -= reference.cosine_gradient(vectors[k], of_items[item])
+            turn = reference.cosine_gradient(of_items[item], vectors[k])
+            of_items[item] += learning_rate * turn
+        for first in range(0, negatives.shape[1], panel):
+            ids = negatives[number, first : first + panel]
+            rows = of_items[ids]
+            for k, vector in enumerate(vectors):
+                for row in rows:
+                    if reference.cosine(vector, row) > margin:
+                        slopes[k] += share * reference.cosine_gradient(vector, row)
+            for item, row in zip(ids, rows, strict=True):
+                near = [vector for vector in vectors if reference.cosine(vector, row) > margin]
+                # What is drawn twice in a panel turns, the second time, what the first time left.
+                left = of_items[item] - row
+                for vector in near:
+                    turn = reference.cosine_gradient(row, vector)
+                    turn -= reference.cosine(vector, row) * left / (row @ row)
+                    of_items[item] -= learning_rate * share * turn
+        moved = {name: value.copy() for name, value in exact.items()}
+        for user, tower, slope in zip(members, towers, slopes, strict=True):
+            of_user, of_history, of_weights = tower_gradient(*tower, slope)
+            of_users[user] -= learning_rate * of_user
+            for item, gradient in zip(past[user], of_history, strict=True):
+                of_items[item] -= learning_rate * gradient
+            for name, gradient in of_weights.items():
+                moved[name] -= learning_rate * gradient
+        exact = moved
+    return of_users, of_items, exact

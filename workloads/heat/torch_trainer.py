@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from harness.records import Facts
-from workloads.heat import torch_check
-from workloads.heat.settings import Settings
-from workloads.heat.simplex_reference import Weights, initial_weights
+from workloads.heat import update_check
+from workloads.heat.simplex_reference import Weights, has_tower, initial_weights
 from workloads.heat.torch_model import Rows, independent_loss, rows_of, shared_loss
 from workloads.heat.torch_tables import AdamTables, SgdTables, Tables
 from workloads.heat.torch_tower import Histories, UserTower
@@ -170,17 +169,17 @@ class TorchTrainer:
         Of SGD the gradient is what the rows have moved by, over the learning rate.
         """
         errors = []
-        for spare in torch_check.SPARE_ITEMS:
-            problem = torch_check.ragged_problem(self._training.settings, seed, spare)
-            negatives = torch_check.draw_negatives(problem, self._algorithm.shared, spare)
+        for spare in update_check.SPARE_ITEMS:
+            problem = update_check.ragged_problem(self._training.settings, seed, spare)
+            negatives = update_check.draw_negatives(problem, self._algorithm.shared, spare)
             weights = tower_weights(problem) if has_tower(problem.settings) else None
             found = TorchTrainer(problem, self._algorithm, self._device).gradient(negatives)
-            expected = torch_check.expected_gradient(problem, weights, negatives)
-            errors.append(torch_check.largest_error(found, expected))
+            expected = update_check.expected_gradient(problem, weights, negatives)
+            errors.append(update_check.largest_error(found, expected))
         # np.max keeps a NaN, which the built-in may lose.
         return float(np.max(errors))
 
-    def gradient(self, negatives: npt.NDArray[np.int64]) -> torch_check.Arrays:
+    def gradient(self, negatives: npt.NDArray[np.int64]) -> update_check.Arrays:
         """Update from all interactions as one batch; return mean loss and gradient, by name.
 
         Args:
@@ -203,11 +202,6 @@ class TorchTrainer:
         if weights:
             found["weights"] = np.concatenate([weight.ravel() for weight in weights])
         return found
-
-
-def has_tower(settings: Settings) -> bool:
-    """Return whether a user is more than a row: with no history, or g of 1, it is not."""
-    return settings.history > 0 and settings.user_weight != 1.0
 
 
 def tower_weights(training: Training) -> Weights:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harness.allocator import KEEP_FREED_MEMORY
 from harness.data import Dataset
 from harness.protocols import Device
@@ -22,6 +24,7 @@ from workloads.heat.settings import (
     data_folder,
     settings,
 )
+from workloads.heat.simplex_reference import MEAN, has_tower
 from workloads.heat.training import (
     Compiles,
     Counts,
@@ -55,6 +58,8 @@ _VARIANTS = (
     Variant("block-float32", "workloads.heat.block:run_float32", requires=_HOST, packages=_NUMBA),
 )
 _BASELINE = _VARIANTS[0].name
+_SIMPLEX = ("block", "block-float32")
+"""The compiled variants that have a history."""
 
 _GATED_INTERACTIONS = 500_000
 """From here on a variant must reach the baseline's recall. Fewer are too few updates of many
@@ -87,6 +92,9 @@ _COSTS = {
     "block-float32": _Cost(start_s=7.0, product_s=2e-11, row_s=0.0),
 }
 """Measured with `epochs` and `negatives` varied at the ci and Gowalla shapes."""
+
+_HISTORY_S = 4e-10
+"""A value of a history's rows, read and written."""
 
 _READ_S = 1e-5
 """An interaction: reading or generating it, and ranking all items for its user, twice."""
@@ -165,6 +173,7 @@ class Heat:
         training_s = chosen.epochs * (
             pairs * (1 + chosen.negatives) * chosen.dim * cost.product_s
             + pairs / batch * (users + items) * chosen.dim * cost.row_s
+            + pairs * chosen.history * chosen.dim * _HISTORY_S
         )
         trainings = 1 if chosen.sampled and variant.packages == _TORCH else _TRAININGS
         return cost.start_s + pairs * _READ_S + trainings * training_s
@@ -254,6 +263,10 @@ class Heat:
         rows = chosen.negatives / float(recipe["batch"]) if shared else float(chosen.negatives)
         products = 2.0 * chosen.dim * chosen.negatives
         other = 2.0 * chosen.dim * (3 + rows)
+        if has_tower(chosen):
+            # W times the pool, and its two gradients; the rows of a history read twice, written.
+            other += 6.0 * chosen.dim**2
+            rows += 3 * float(np.minimum(np.diff(data.train_ptr), chosen.history).mean())
         dtype = str(recipe.get("products", "float32"))
         flops = {dtype: steps * products}
         flops["float32"] = flops.get("float32", 0.0) + steps * other
@@ -290,13 +303,17 @@ class Heat:
         }
 
     def unsupported(self, variant: Variant, features: frozenset[str], params: Params) -> str | None:
-        """Return why a variant cannot train a model: the compiled ones have no history."""
+        """Return why a variant cannot train a model with a history."""
         chosen = settings(params)
-        if chosen.history and chosen.user_weight < 1 and "numba" in variant.packages:
+        if not has_tower(chosen) or variant.packages != _NUMBA:
+            return None
+        if variant.name not in _SIMPLEX:
             return (
-                "trains matrix factorisation only; for SimpleX take a torch variant, "
-                "or leave out history and user_weight"
+                f"trains matrix factorisation only; for SimpleX take {' or '.join(_SIMPLEX)} or a "
+                "torch variant, or leave out history and user_weight"
             )
+        if chosen.pooling != MEAN:
+            return "compiles mean pooling only; use pooling=mean or a torch variant"
         return None
 
     def datasets(self) -> Sequence[Dataset]:

@@ -317,10 +317,10 @@ def test_a_sparse_update_moves_the_rows_of_the_batch_alone(
     [
         ("torch", 1024, "independent", "Adam, dense", SETTINGS.lr_adam),
         ("torch-sparse", 1024, "independent", "SGD, rows of the batch", SETTINGS.lr_sgd),
-        ("torch-shared", 4096, "shared by the batch", "Adam, dense", SETTINGS.lr_adam),
+        ("torch-shared", 256, "shared by the batch", "Adam, dense", SETTINGS.lr_adam),
         (
             "torch-shared-sparse",
-            4096,
+            256,
             "shared by the batch",
             "SGD, rows of the batch",
             SETTINGS.lr_sgd,

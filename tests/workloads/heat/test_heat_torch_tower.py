@@ -25,10 +25,10 @@ from workloads.heat import simplex_reference as simplex
 from workloads.heat.interactions import Interactions
 from workloads.heat.settings import POOLINGS, settings
 from workloads.heat.simplex_reference import SELF_ATTENTION, USER_ATTENTION
-from workloads.heat.torch_check import draw_negatives, expected_gradient, ragged_problem
 from workloads.heat.torch_tower import Histories, UserTower
 from workloads.heat.torch_trainer import TorchTrainer
 from workloads.heat.training import Training, training
+from workloads.heat.update_check import draw_negatives, expected_gradient, ragged_problem
 
 Run = Callable[[Training, Device], TorchTrainer]
 Float64s = npt.NDArray[np.float64]

@@ -238,11 +238,27 @@ def never(trainer: object) -> None:
     raise AssertionError("the whole training is not repeated")
 
 
-def test_a_history_is_for_torch_only() -> None:
+def test_a_history_is_for_torch_and_for_blocks() -> None:
     simplex = params(history=10, user_weight=0.5)
-    assert WORKLOAD.unsupported(TORCH, frozenset(), simplex) is None
-    assert "take a torch variant" in str(WORKLOAD.unsupported(BLOCK, frozenset(), simplex))
-    assert WORKLOAD.unsupported(BLOCK, frozenset(), params()) is None
+    for variant in WORKLOAD.variants:
+        assert WORKLOAD.unsupported(variant, frozenset(), params()) is None
+        told = WORKLOAD.unsupported(variant, frozenset(), simplex)
+        assert (told is None) is not variant.name.startswith("heat")
+    assert "block or block-float32" in str(WORKLOAD.unsupported(HEAT, frozenset(), simplex))
+    attentive = {**simplex, "pooling": "self-attention"}
+    assert WORKLOAD.unsupported(TORCH, frozenset(), attentive) is None
+    assert "use pooling=mean" in str(WORKLOAD.unsupported(BLOCK, frozenset(), attentive))
+
+
+def test_a_history_counts_its_rows_and_weights(device: Device) -> None:
+    plain = params(**{**SMALL, "batch": 64})
+    simplex = {**plain, "history": 10, "user_weight": 0.5}
+    without, found = (
+        WORKLOAD.work(WORKLOAD.prepare(device, BLOCK, given, seed=1)) for given in (plain, simplex)
+    )
+    assert found.flops["float32"] - without.flops.get("float32", 0) >= 200_000 * 6 * 32**2
+    rows = (found.bytes["memory"] - without.bytes["memory"]) / (200_000 * 32 * 4)
+    assert 3 * 5 < rows <= 3 * 10
 
 
 def test_only_torch_gets_an_allocator_setting() -> None:

@@ -1,0 +1,70 @@
+"""Pieces of LLVM's language that intrinsics of numba are made of.
+
+All arrays are C-contiguous; `context` and `builder` are those that numba hands an intrinsic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+untyped_intrinsic: Any = intrinsic
+"""Untyped: what it makes is called without the first argument, the context of the typing."""
+
+SIZE = ir.IntType(64)
+WORD = ir.IntType(32)
+FLOAT = ir.FloatType()
+
+
+def declared(module: Any, result: Any, arguments: Sequence[Any], name: str) -> Any:
+    """Return an LLVM function of the module, declared where it is not yet."""
+    return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), name)
+
+
+def constant(kind: Any, name: str) -> int:
+    """Return the value of an argument that the compiler must know."""
+    if not isinstance(kind, types.IntegerLiteral):
+        raise TypingError(f"{name} is a constant of the compilation")
+    return int(kind.literal_value)
+
+
+def shape_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    """Return the sizes of an array."""
+    held = arrayobj.make_array(kind)(context, builder, array)
+    return cgutils.unpack_tuple(builder, held.shape, kind.ndim)
+
+
+def element_of(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
+    """Return a pointer to the first element of a row."""
+    held = arrayobj.make_array(kind)(context, builder, array)
+    if kind.ndim == 1:
+        return builder.gep(held.data, [row])
+    columns = cgutils.unpack_tuple(builder, held.shape, kind.ndim)[1]
+    return builder.gep(held.data, [builder.mul(row, columns)])
+
+
+def load_vector(builder: Any, start: Any, offset: int, vector: Any) -> Any:
+    """Load a vector from `offset` elements after a pointer, aligned to elements only."""
+    at = builder.bitcast(builder.gep(start, [SIZE(offset)]), vector.as_pointer())
+    return builder.load(at, align=4)
+
+
+def store_vector(builder: Any, value: Any, start: Any, offset: int) -> None:
+    """Store a vector `offset` elements after a pointer, aligned to elements only."""
+    at = builder.bitcast(builder.gep(start, [SIZE(offset)]), value.type.as_pointer())
+    builder.store(value, at, align=4)
+
+
+def splat(builder: Any, value: Any, vector: Any) -> Any:
+    """Return a vector that holds one value everywhere."""
+    nothing = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(nothing, value, WORD(0))
+    return builder.shuffle_vector(
+        one, nothing, ir.Constant(ir.VectorType(WORD, vector.count), [0] * vector.count)
+    )
