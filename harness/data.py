@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 import http.client
 import os
+import secrets
 import stat
-import tempfile
 import urllib.request
 import zipfile
 import zlib
@@ -149,8 +149,9 @@ def _has(path: Path, size_bytes: int) -> bool:
 def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int], None]) -> None:
     digest = hashlib.sha256()
     done = 0
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{file.name}.", delete=False) as part:
-        part_path = Path(part.name)
+    # Not `tempfile`, whose files nobody else may read: this one is to have the mode of any other.
+    part_path = folder / f".{file.name}.{secrets.token_hex(8)}"
+    with part_path.open("xb") as part:
         try:
             for block in _blocks(file.url):
                 done += len(block)

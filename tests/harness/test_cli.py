@@ -136,7 +136,7 @@ def test_input_that_a_worker_rejects_is_one_line_and_status_2(assay: Assay) -> N
         (("rum",), "unknown command 'rum'; did you mean run?"),
         (("run", "-w", "fke"), "unknown workload 'fke'; did you mean fake?"),
         (("run", "-b", "cpuu"), "unknown backend 'cpuu'; did you mean cpu or cuda?"),
-        (("run", "--variant", "exakt"), "unknown variant 'exakt'; did you mean exact?"),
+        (("run", "--variant", "scipi"), "unknown variant 'scipi'; did you mean scipy?"),
         (("run", "-p", "step_s"), "-p 'step_s' is not of the form NAME=VALUE"),
         (("run", "-p", "stepp_s=1"), "unknown parameter 'stepp_s'; did you mean step_s"),
         (("run", "-w", "fake", "-p", "step_s=x"), "parameter step_s='x' is not a number"),

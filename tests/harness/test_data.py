@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import resource
 import signal
 import threading
@@ -86,6 +87,19 @@ def test_a_data_set_is_fetched_checked_and_then_present(server: str, tmp_path: P
     assert (folder / "train.txt").read_bytes() == BODY
     assert present(toy, environ) == folder
     assert seen[-1] == ("train.txt", len(BODY), len(BODY))
+
+
+@pytest.mark.parametrize("path", ["/train", "/right.zip"])
+def test_what_is_fetched_has_the_mode_of_any_other_file(
+    server: str, tmp_path: Path, path: str
+) -> None:
+    toy = zipped(server, path) if path in ARCHIVES else dataset(f"{server}{path}")
+    former = os.umask(0o027)
+    try:
+        folder = fetch(toy, tmp_path)
+    finally:
+        os.umask(former)
+    assert (folder / "train.txt").stat().st_mode & 0o777 == 0o640
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:

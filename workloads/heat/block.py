@@ -11,7 +11,7 @@ be above the margin (`quantise.py` proves that none is missed); those few are sc
 float32, and only they are trained on.
 
 Interactions are shuffled so that those of a user come not far apart: each user goes to one of some
-groups by chance, anew in each epoch, whose rows fit the L2 cache.
+groups by chance, anew in each epoch, whose rows take half a MiB.
 
 In a block each positive turns its two rows at once, one interaction after the other, and the user's
 row of before, at length 1, is kept. Negatives are then read, up to 128 together, and turn the rows
@@ -49,21 +49,18 @@ _PANEL = 128
 """Negatives that are filtered together: users, negatives and what is found fit the L2 cache."""
 
 _GROUP_BYTES = 1 << 19
-"""Rows of users that are trained on together: half of a usual L2 cache, so that a row is still
-there when the user comes again."""
+"""Rows of users that are trained on together: few enough for the L2 caches of most processors, so
+that a row is still there when the user comes again."""
 
 _DTYPES = {FLOAT32: "float32", BFLOAT16: "bfloat16", INT8: "int8"}
 _PANEL_MULTIPLE = 64
 _BLOCK_MULTIPLE = 8
 
 
-def _block(settings: Settings) -> int:
-    return settings.batch or (SIMPLEX_BLOCK if has_tower(settings) else BLOCK)
-
-
 def block_of(settings: Settings) -> int:
     """Return the interactions of a block: a multiple of the height of every tile."""
-    return -(-_block(settings) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
+    wanted = settings.batch or (SIMPLEX_BLOCK if has_tower(settings) else BLOCK)
+    return -(-wanted // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
 
 
 def panel_of(settings: Settings) -> int:
@@ -115,7 +112,7 @@ def facts(kind: InstructionSet, settings: Settings) -> Facts:
     """Return what declares the variant."""
     return {
         "sampler": "shared by a block",
-        "batch": _block(settings),
+        "batch": block_of(settings),
         "instructions": kind.name,
         "products": _DTYPES[kind.unit],
     }

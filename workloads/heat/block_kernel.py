@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from workloads.heat import reference
 from workloads.heat.block_simplex_kernel import (
@@ -19,6 +18,7 @@ from workloads.heat.block_simplex_kernel import (
     new_scratch,
     start_block,
 )
+from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import InstructionSet, native_lanes
 from workloads.heat.quantise import (
     Floats,
@@ -47,6 +47,7 @@ _LANES = native_lanes()
 _LINE = 16  # float32 in a cache line
 _AHEAD = 8  # interactions whose rows are asked for before they are needed
 _WORD_BITS = 64
+_TILE = 8  # rows of the highest tile
 
 ROW_MULTIPLE = max(_LINE, SUMMED * _LANES)
 """Rows are padded with zeros to a multiple of this many columns."""
@@ -55,13 +56,13 @@ LOW = 0xFFFFFFFF
 """Of an interaction: the item; what is above is the user."""
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def _fetch(rows: Floats, row: int, dim: int) -> None:
     for d in range(0, dim, _LINE):
         prefetch(rows, row, d)
 
 
-@njit(forceinline=True, fastmath=True, error_model="numpy", cache=True)
+@compiled(forceinline=True, fastmath=True, error_model="numpy")
 def _positive(
     users: Floats, user: int, items: Floats, item: int, lr: np.float32, unit: Floats, row: int,
     dim: int,
@@ -89,7 +90,7 @@ def _positive(
     return user_scale, cosine
 
 
-@njit(forceinline=True, fastmath=True, error_model="numpy", cache=True)
+@compiled(forceinline=True, fastmath=True, error_model="numpy")
 def _normalise(items: Floats, item: int, unit: Floats, row: int, dim: int) -> np.float32:
     """Write a row at length 1; return one over its length."""
     square = _float(0)
@@ -101,7 +102,7 @@ def _normalise(items: Floats, item: int, unit: Floats, row: int, dim: int) -> np
     return _float(scale)
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def _listed(
     found: npt.NDArray[np.uint64], rows: int, columns: int, row_of: Words, column_of: Words
 ) -> int:
@@ -121,7 +122,7 @@ def _listed(
     return count
 
 
-@njit(forceinline=True, fastmath=True, cache=True)
+@compiled(forceinline=True, fastmath=True)
 def _rescored(
     users: Floats, items: Floats, ids: npt.NDArray[np.int64], scales: Floats, row_of: Words,
     column_of: Words, item_of_pair: Words, scale_of: Floats, cosines: Floats, count: int,
@@ -146,7 +147,7 @@ def _rescored(
     return kept
 
 
-@njit(forceinline=True, fastmath=True, cache=True)
+@compiled(forceinline=True, fastmath=True)
 def _sum(
     rows: Floats, places: Words, weights: Floats, first: int, last: int, total: Floats, dim: int
 ) -> None:
@@ -176,36 +177,38 @@ def _compiled(dim: int, kind: InstructionSet, has_tower: bool) -> Callable[..., 
     units = dim // (1, 2, 4)[unit]
     number = np.int32 if unit == INT8 else np.float32
 
-    @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
+    @compiled(nogil=True, fastmath=True, error_model="numpy")
     def train(  # type: ignore[no-untyped-def]
         tower, block, panel, users, items, interactions, first, last, negatives, lr, margin,
         weight, seed, thread, told,
     ):  # fmt: skip
         state = first_state(np.uint64(seed), np.uint64(thread))
-        user_unit = np.empty((block, dim), np.float32)
+        # No more than the interactions fill, in whole tiles.
+        room = max(_TILE, min(block, (last - first + _TILE - 1) // _TILE * _TILE))
+        user_unit = np.empty((room, dim), np.float32)
         item_unit = np.empty((1, dim), np.float32)
-        left = np.zeros((block, units), np.int32)
+        left = np.zeros((room, units), np.int32)
         packed = np.zeros((panel, units), np.int32)
         right = np.zeros((units, panel), np.int32)
         left_int8, left_half = left.view(np.int8), left.view(np.uint16)
         packed_int8, packed_half = packed.view(np.uint8), packed.view(np.uint16)
         left_float, packed_float = left.view(np.float32), packed.view(np.float32)
         user_bits, item_bits = user_unit.view(np.uint32), item_unit.view(np.uint32)
-        user_scale = np.empty(block, np.float32)
+        user_scale = np.empty(room, np.float32)
         item_scale = np.empty(panel, np.float32)
-        limit = np.zeros(block, number)
+        limit = np.zeros(room, number)
         bias = np.zeros(panel, number)
-        mask = np.zeros((block, panel // 8), np.uint8)
+        mask = np.zeros((room, panel // 8), np.uint8)
         mask_words = mask.view(np.uint64)
         ids = np.empty(panel, np.int64)
         following = np.empty(panel, np.int64)
-        row_of = np.empty(block * panel, np.int32)
-        column_of = np.empty(block * panel, np.int32)
-        by_column = np.empty(block * panel, np.int32)
-        item_of_pair = np.empty(block * panel, np.int32)
-        scale_of = np.empty(block * panel, np.float32)
-        cosines = np.empty(block * panel, np.float32)
-        ones = np.ones(block * panel, np.float32)
+        row_of = np.empty(room * panel, np.int32)
+        column_of = np.empty(room * panel, np.int32)
+        by_column = np.empty(room * panel, np.int32)
+        item_of_pair = np.empty(room * panel, np.int32)
+        scale_of = np.empty(room * panel, np.float32)
+        cosines = np.empty(room * panel, np.float32)
+        ones = np.ones(room * panel, np.float32)
         ends = np.empty(panel, np.int32)
         along = np.empty(panel, np.float32)
         total = np.empty(dim, np.float32)

@@ -135,9 +135,7 @@ class Reference:
 
     def __init__(self, training: Training) -> None:
         """Start from the initial weights."""
-        settings = training.settings
         self._training = training
-        self._past = simplex_reference.histories(training.interactions, settings.history)
         self.value = _initial_value(training).astype(np.float64)
 
     def __call__(
@@ -151,7 +149,7 @@ class Reference:
             training.user_factors,
             training.item_factors,
             {"value": self.value},
-            self._past,
+            self._histories(),
             pairs >> 32,
             pairs & LOW,
             negatives,
@@ -166,6 +164,10 @@ class Reference:
         self.value = weights["value"]
         return of_users, of_items
 
+    def _histories(self) -> list[npt.NDArray[np.integer]]:
+        data, most = self._training.interactions, self._training.settings.history
+        return simplex_reference.histories(data, most)
+
     def user_vectors(self, users: Float64s, items: Float64s) -> Float64s:
         """Return float64 (users, dim)."""
         settings = self._training.settings
@@ -174,7 +176,7 @@ class Reference:
                 simplex_reference.user_vector(
                     user, items[past], {"value": self.value}, settings.user_weight, settings.pooling
                 )
-                for user, past in zip(users, self._past, strict=True)
+                for user, past in zip(users, self._histories(), strict=True)
             ]
         )
 

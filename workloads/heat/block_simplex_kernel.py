@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from workloads.heat import reference
+from workloads.heat.compiled import compiled
 from workloads.heat.quantise import Floats, Words
 from workloads.heat.simd_matrix import HEIGHT_MULTIPLE, multiply, multiply_turned
 from workloads.heat.simd_rows import AHEAD, subtract_from_rows, sum_of_rows
@@ -70,7 +70,7 @@ NO_TOWER = Tower(
 """Of matrix factorisation."""
 
 
-@njit(cache=True)
+@compiled()
 def new_scratch(block: int, users: int, most: int, dim: int) -> Scratch:
     """Return scratch memory.
 
@@ -93,7 +93,7 @@ def new_scratch(block: int, users: int, most: int, dim: int) -> Scratch:
     )
 
 
-@njit(fastmath=True, error_model="numpy", cache=True)
+@compiled(fastmath=True, error_model="numpy")
 def start_block(
     tower: Tower, scratch: Scratch, users: Floats, items: Floats, pairs: Pairs, first: int,
     last: int,
@@ -131,7 +131,7 @@ def start_block(
     return count
 
 
-@njit(cache=True)
+@compiled()
 def _assign_slots(tower: Tower, scratch: Scratch, pairs: Pairs, first: int, last: int) -> int:
     """Give each user a slot, and write the places of all histories; return how many users."""
     count = 0
@@ -154,7 +154,7 @@ def _assign_slots(tower: Tower, scratch: Scratch, pairs: Pairs, first: int, last
     return count
 
 
-@njit(cache=True)
+@compiled()
 def _transpose(matrix: Floats, turned: Floats) -> None:
     """Write the transpose, a cache line's columns at a time."""
     for start in range(0, matrix.shape[0], _STRIP):
@@ -163,12 +163,12 @@ def _transpose(matrix: Floats, turned: Floats) -> None:
                 turned[column, row] = matrix[row, column]
 
 
-@njit(cache=True)
+@compiled()
 def _padded(count: int) -> int:
     return (count + HEIGHT_MULTIPLE - 1) // HEIGHT_MULTIPLE * HEIGHT_MULTIPLE
 
 
-@njit(forceinline=True, fastmath=True, error_model="numpy", cache=True)
+@compiled(forceinline=True, fastmath=True, error_model="numpy")
 def meet(
     scratch: Scratch, k: int, items: Floats, item: int, lr: np.float32, unit: Floats, dim: int
 ) -> tuple[np.float32, np.float32]:
@@ -199,7 +199,7 @@ def meet(
     return user_scale, cosine
 
 
-@njit(fastmath=True, error_model="numpy", cache=True)
+@compiled(fastmath=True, error_model="numpy")
 def end_block(
     tower: Tower, scratch: Scratch, users: Floats, items: Floats, count: int, lr: np.float32
 ) -> None:

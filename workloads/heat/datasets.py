@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from harness.data import Dataset, RemoteFile
+from workloads.heat.line_blocks import unreadable
 
 _LIGHTGCN = (
     "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/"
@@ -78,10 +79,17 @@ _WITH_REPEATS = (YELP2018.files[0], AMAZON_BOOK.files[0])
 
 
 def repeats_pairs(path: Path) -> bool:
-    """Return whether a file is a published one that repeats pairs: they count once."""
-    size_bytes = path.stat().st_size
-    return any(
-        size_bytes == file.size_bytes
-        and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
-        for file in _WITH_REPEATS
-    )
+    """Return whether a file is a published one that repeats pairs: they count once.
+
+    Raises:
+        AssayError: the file cannot be read.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        return any(
+            size_bytes == file.size_bytes
+            and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+            for file in _WITH_REPEATS
+        )
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from harness.errors import AssayError
 from workloads.heat import datasets
-from workloads.heat.line_blocks import line_blocks
+from workloads.heat.line_blocks import line_blocks, unreadable
 from workloads.heat.splitting import TEST_SHARE, test_mask
 from workloads.heat.table_layout import MAX_LINE_BYTES
 from workloads.heat.tables import Events, read_tables
@@ -21,8 +21,11 @@ from workloads.heat.text_format import joined, read_pairs
 Ids = npt.NDArray[np.int32]
 Pointers = npt.NDArray[np.int64]
 
-MAX_ROWS_PER_INTERACTION = 50
-"""Denser ids are found in every public set (Gowalla: 0.05 items an interaction)."""
+MAX_ROWS_PER_INTERACTION = 4
+"""Of users, or of items: every public set has far fewer (Gowalla: 0.05 items an interaction)."""
+
+SPARE_ROWS = 1_000_000
+"""Beyond those, so that a small file may have ids with gaps."""
 
 SUFFIXES = (".txt", ".inter", ".csv", ".tsv", ".dat", ".data")
 """Of files in a folder: lines of items a user, RecBole's format, and tables."""
@@ -66,7 +69,8 @@ def files(path: Path) -> list[Path]:
             interactions.* that holds everything. Suffixes are `SUFFIXES`.
 
     Raises:
-        AssayError: there is no such path, or a file is missing or there are two for the same part.
+        AssayError: there is no such path, or a file is missing, there are two for the same part,
+            or one links out of the folder.
     """
     train, test = _parts(path)
     return train if test is None else [*train, test]
@@ -93,7 +97,7 @@ def estimated_interactions(path: Path) -> int:
     Raises:
         AssayError: as `files`, or a file cannot be read.
     """
-    return max(1, sum(round(file.stat().st_size / _bytes_each(file)) for file in files(path)))
+    return max(1, sum(round(_size(file) / _bytes_each(file)) for file in files(path)))
 
 
 def compressed_rows(
@@ -149,12 +153,14 @@ def _parts(path: Path) -> tuple[list[Path], Path | None]:
     try:
         found = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
     except OSError as error:
-        raise AssayError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+        raise unreadable(path, error) from error
     train, test, valid = (_part(found, name) for name in ("train", "test", "valid"))
     if train is None and test is None:
+        if valid is not None:
+            raise AssayError(f"{valid} comes without train.* and test.*; add them, or remove it")
         whole = _only([file for file in found if file.suffix == ".inter" or file.stem in _WHOLE])
         if whole is not None:
-            return [whole], None
+            return [_within(path, whole)], None
     if train is None or test is None:
         present = train or test
         suffix = present.suffix if present else ".txt"
@@ -166,7 +172,20 @@ def _parts(path: Path) -> tuple[list[Path], Path | None]:
     training = [train] if valid is None else [train, valid]
     if len({file.suffix == ".txt" for file in (*training, test)}) > 1:
         raise AssayError(f"{path} has both .txt files and tables; convert one to the other")
-    return training, test
+    return [_within(path, file) for file in training], _within(path, test)
+
+
+def _within(folder: Path, file: Path) -> Path:
+    """Return the file, unless it is a link out of a folder that others may have filled."""
+    try:
+        is_within = file.resolve().is_relative_to(folder.resolve())
+    except RuntimeError:  # links in a circle
+        is_within = False
+    except OSError as error:
+        raise unreadable(file, error) from error
+    if not is_within:
+        raise AssayError(f"{file} links out of its folder; put the file itself there")
+    return file
 
 
 def _part(found: Sequence[Path], name: str) -> Path | None:
@@ -183,16 +202,17 @@ def _only(found: Sequence[Path]) -> Path | None:
 
 def _from_text(train: Sequence[Path], test: Path | None) -> Interactions:
     pairs = joined([read_pairs(file) for file in train])
+    source = _named(train)
     users = pairs.max_user + 1
     items = int(pairs.items.max()) + 1
     for kind, count in (("user", users), ("item", items)):
-        if count > MAX_ROWS_PER_INTERACTION * pairs.items.size:
+        if count > MAX_ROWS_PER_INTERACTION * pairs.items.size + SPARE_ROWS:
             raise AssayError(
-                f"{train[0]}: {kind} id {count - 1} among {pairs.items.size} interactions would "
+                f"{source}: {kind} id {count - 1} among {pairs.items.size} interactions would "
                 f"leave nearly every row empty; number the {kind}s from 0 without gaps"
             )
     may_repeat = any(map(datasets.repeats_pairs, train))
-    train_rows = compressed_rows(pairs.users, pairs.items, users, items, train[0], may_repeat)
+    train_rows = compressed_rows(pairs.users, pairs.items, users, items, source, may_repeat)
     if test is None:
         row = np.repeat(np.arange(users, dtype=np.int32), np.diff(train_rows[0]))
         return _split(users, items, Events(row, train_rows[1], None), train[0])
@@ -217,9 +237,13 @@ def _from_tables(train: Sequence[Path], test: Path | None) -> Interactions:
     return Interactions(
         log.users,
         log.items,
-        *compressed_rows(log.train.users, log.train.items, log.users, log.items, train[0]),
+        *compressed_rows(log.train.users, log.train.items, log.users, log.items, _named(train)),
         *compressed_rows(log.test.users, log.test.items, log.users, log.items, test),
     )
+
+
+def _named(train: Sequence[Path]) -> str:
+    return " and ".join([str(train[0]), *(file.name for file in train[1:])])
 
 
 def _split(users: int, items: int, events: Events, path: Path) -> Interactions:
@@ -234,6 +258,13 @@ def _split(users: int, items: int, events: Events, path: Path) -> Interactions:
         for part in (~is_test, is_test)
     )
     return Interactions(users, items, *train_rows, *test_rows)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def _bytes_each(file: Path) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
@@ -22,10 +23,9 @@ import msgspec
 import platformdirs
 
 from workloads.heat.settings import Settings
+from workloads.heat.sources import source_of
 
 _LIBRARIES = ("numpy", "numba", "torch")
-_SOURCES = ("torch_*.py", "training.py", "simplex_reference.py", "evaluate.py", "ranking.py")
-"""What the variants that are trained in part are made of, and what judges them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +75,21 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")) / "heat"
 
 
-def digest_of(variant: str, settings: Settings, seed: int, data: str) -> str:
+def digest_of(variant: str, run: str, device: str, settings: Settings, seed: int, data: str) -> str:
     """Return the digest of everything that a training depends on.
 
     Args:
         variant: its name.
+        run: its import path.
+        device: what it runs on.
         settings: of the training; which part of it is timed makes no difference.
         seed: of initial rows, shuffling and negatives.
         data: digest of the interactions.
     """
     told = {name: value for name, value in asdict(settings).items() if name != "sampled"}
-    told |= {"variant": variant, "seed": seed, "data": data}
+    told |= {"variant": variant, "device": device, "seed": seed, "data": data}
     told["libraries"] = [_version(name) for name in _LIBRARIES]
-    told["source"] = _source()
+    told["source"] = [source_of(__file__), _source(run)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -98,6 +100,7 @@ def _version(name: str) -> str:
         return ""
 
 
-def _source() -> str:
-    files = sorted(file for name in _SOURCES for file in Path(__file__).parent.glob(name))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+def _source(run: str) -> str:
+    """Return a digest of the files beside a variant's own; empty where it is not installed."""
+    spec = importlib.util.find_spec(run.partition(":")[0])
+    return source_of(spec.origin) if spec is not None and spec.origin is not None else ""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from workloads.heat import reference
+from workloads.heat.compiled import compiled
 from workloads.heat.random_stream import first_state, item_of, next_state
 from workloads.heat.simd import prefetch
 
@@ -27,7 +27,7 @@ ROW_MULTIPLE = _LINE
 """Rows are padded with zeros to a multiple of this many columns."""
 
 
-@njit(inline="always", cache=True)
+@compiled(inline="always")
 def _item(state: np.uint64, tiled: npt.NDArray[np.int64], tile: int, items: int) -> Any:
     return tiled[item_of(state, tile)] if tile > 0 else item_of(state, items)
 
@@ -42,7 +42,7 @@ def per_sample_epoch(dim: int, tile: int, refresh: int) -> Callable[..., Any]:
         refresh: interactions after which the thread draws another tile.
     """
 
-    @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
+    @compiled(nogil=True, fastmath=True, error_model="numpy")
     def train(  # type: ignore[no-untyped-def]
         users, items, pairs, first, last, negatives, lr, margin, weight, seed, thread, told
     ):
@@ -123,7 +123,7 @@ def per_sample_epoch(dim: int, tile: int, refresh: int) -> Callable[..., Any]:
     return train
 
 
-@njit(cache=True)
+@compiled()
 def drawn(
     interactions: int, negatives: int, items: int, seed: int, tile: int, refresh: int
 ) -> npt.NDArray[np.int64]:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from workloads.heat.compiled import compiled
 
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.int32]
@@ -33,26 +34,26 @@ _DEVIATIONS = _float(4)
 """Standard deviations of a component of a random unit vector that the levels span. What lies beyond
 is cut off, and counts as an error."""
 
-_BFLOAT16_ERROR = _float(2.0**-9)
-"""Of rounding to eight significant bits, relative."""
+_BFLOAT16_ERROR = _float(2.0**-8)
+"""Of rounding to eight significant bits: half of the last one's weight at most, relative."""
 
 _ROUNDING = _float(1e-4)
 """More than float32 rounds errors of int8 rows by, in levels and relative."""
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def rounding(dim: int) -> np.float32:
     """Return twice what rounding can move a product of float32 rows of length 1 by."""
     return _float(2 * (dim + 8)) * _float(2.0**-24)
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def scale(dim: int) -> np.float32:
     """Return the int8 levels a component of 1 would have."""
     return _float(LEVELS * np.sqrt(_float(dim)) / _DEVIATIONS)
 
 
-@njit(forceinline=True, fastmath=True, error_model="numpy", cache=True)
+@compiled(forceinline=True, fastmath=True, error_model="numpy")
 def pack_user_int8(
     rows: Floats, row: int, packed: npt.NDArray[np.int8], limit: Words, margin: np.float32, dim: int
 ) -> None:
@@ -80,7 +81,7 @@ def pack_user_int8(
     limit[row] = np.int32(np.floor(least)) - 1 + OFFSET * total
 
 
-@njit(forceinline=True, fastmath=True, error_model="numpy", cache=True)
+@compiled(forceinline=True, fastmath=True, error_model="numpy")
 def pack_negative_int8(
     rows: Floats, row: int, packed: npt.NDArray[np.uint8], to: int, bias: Words, dim: int
 ) -> None:
@@ -96,7 +97,7 @@ def pack_negative_int8(
     bias[to] = np.int32(np.ceil(levels * error + error * error / _float(2))) + 1
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def pack_bfloat16(
     bits: npt.NDArray[np.uint32], row: int, packed: npt.NDArray[np.uint16], to: int, dim: int
 ) -> None:
@@ -107,14 +108,14 @@ def pack_bfloat16(
         packed[to, d] = (exact + np.uint32(0x7FFF) + odd) >> np.uint32(16)
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def limit_bfloat16(margin: np.float32, dim: int) -> np.float32:
     """Return the limit of every row of bfloat16; the bias is 0."""
     error = _BFLOAT16_ERROR
     return margin - (_float(2) * error + error * error) - _float(2) * rounding(dim)
 
 
-@njit(forceinline=True, cache=True)
+@compiled(forceinline=True)
 def limit_float32(margin: np.float32, dim: int) -> np.float32:
     """Return the limit of every row of float32; the bias is 0."""
     return margin - _float(2) * rounding(dim)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import available
 from workloads.heat.interactions import Ids, Pointers
 from workloads.heat.quantise import limit_bfloat16, limit_float32
@@ -70,7 +71,7 @@ def _packed(rows: Floats, unit: int, multiple: int) -> Words:
     return (bits >> np.uint32(16)).astype(np.uint16).view(np.int32)
 
 
-@njit(fastmath={"reassoc", "contract"}, error_model="numpy", cache=True)
+@compiled(fastmath={"reassoc", "contract"}, error_model="numpy")
 def _product(left: Floats, row: int, right: Floats, column: int) -> np.float32:
     total = np.float32(0)
     for d in range(left.shape[1]):
@@ -78,7 +79,7 @@ def _product(left: Floats, row: int, right: Floats, column: int) -> np.float32:
     return total
 
 
-@njit(cache=True)
+@compiled()
 def _enter(scores: Floats, items: Words, row: int, score: np.float32, item: int) -> None:
     """Put an item into a list, descending, behind those of its score."""
     place = scores.shape[1] - 1
@@ -95,7 +96,7 @@ def _filler(unit: int, lanes: int, height: int) -> Callable[..., None]:
     """Return the function that fills the lists with one instruction set."""
     width = lanes * TILE_VECTORS
 
-    @njit(parallel=True, error_model="numpy", cache=True)
+    @compiled(parallel=True, error_model="numpy")
     def fill(
         user_rows: Floats, item_rows: Floats, packed_users: Words, panels: Words, users: Users,
         train_ptr: Pointers, train_items: Ids, best: Words,

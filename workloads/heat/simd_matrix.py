@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 
+from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import available, native_lanes
 from workloads.heat.llvm_vectors import (
     FLOAT,
@@ -109,7 +109,7 @@ def _multiply_tile(
     return signature, generate
 
 
-@njit(cache=True)
+@compiled()
 def multiply(left: Floats, right: Floats, out: Floats) -> None:
     """Write left @ right.
 
@@ -123,7 +123,7 @@ def multiply(left: Floats, right: Floats, out: Floats) -> None:
             _multiply_tile(left, row, right, column, out, 0, _LANES, _HEIGHT)
 
 
-@njit(cache=True)
+@compiled()
 def multiply_turned(left: Floats, right: Floats, out: Floats) -> None:
     """Write left.T @ right; `left` is (depth, rows), else as `multiply`."""
     for column in range(0, out.shape[1], WIDTH_MULTIPLE):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
 
+from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import native_lanes
 from workloads.heat.llvm_vectors import (
     FLOAT,
@@ -146,7 +146,7 @@ def _ask(
         builder.call(call, [to, WORD(write), WORD(3), WORD(1)])
 
 
-@njit(cache=True)
+@compiled()
 def sum_of_rows(
     rows: Floats, places: npt.NDArray[np.int32], first: int, last: int, out: Floats, row: int
 ) -> None:
@@ -168,7 +168,7 @@ def sum_of_rows(
         _sum(rows, places, first, last, out, row, start, _LANES, SUMMED)
 
 
-@njit(cache=True)
+@compiled()
 def subtract_from_rows(
     rows: Floats, places: npt.NDArray[np.int32], first: int, last: int, other: Floats, row: int
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,7 +17,9 @@ from workloads.heat.line_blocks import line_blocks
 from workloads.heat.table_layout import (
     BYTE_ORDER_MARK,
     MAX_LINE_BYTES,
+    SEPARATOR,
     Layout,
+    fields_of,
     layout_of,
     shown,
 )
@@ -30,9 +31,6 @@ _LINE = "one interaction"
 
 _CONTROL = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 """Never in text; tab and line feed are, and carriage returns at a line's end are gone before."""
-
-_SEPARATOR = b"\x1f"
-"""Stands for a delimiter of two characters, and for any beside quoted fields."""
 
 _MAX_DIGITS = 18
 """Of an int64."""
@@ -176,9 +174,9 @@ def _numbered(cells: _Cells, column: int, names: Names) -> npt.NDArray[np.int32]
 
 def _cells(path: Path, layout: Layout) -> Iterator[_Cells]:
     for first_line, block in line_blocks(path, MAX_LINE_BYTES, _LINE):
-        block = block.replace(b"\r\n", b"\n")
         if not block.endswith(b"\n"):
             block += b"\n"
+        block = block.replace(b"\r\n", b"\n")
         if first_line == 1:
             block = block.removeprefix(BYTE_ORDER_MARK)
         _check_text(block, first_line, path)
@@ -189,9 +187,9 @@ def _cells(path: Path, layout: Layout) -> Iterator[_Cells]:
             continue
         delimiter = layout.delimiter
         if b'"' in block and not layout.is_inter:
-            block, delimiter = _unquoted(block, delimiter, lines, path), _SEPARATOR
+            block, delimiter = _unquoted(block, delimiter, lines, path), SEPARATOR
         elif len(delimiter) > 1:
-            block, delimiter = block.replace(delimiter, _SEPARATOR), _SEPARATOR
+            block, delimiter = block.replace(delimiter, SEPARATOR), SEPARATOR
         cells = _cut(block, delimiter, lines, layout.width, path)
         if cells.lines.size:
             yield cells
@@ -213,18 +211,12 @@ def _check_text(block: bytes, first_line: int, path: Path) -> None:
 
 
 def _unquoted(block: bytes, delimiter: bytes, lines: Lines, path: Path) -> bytes:
-    """Return the block with `_SEPARATOR` between its fields and none of them in quotation marks."""
-    separator, within = _SEPARATOR.decode(), delimiter.decode()
-    texts = block[:-1].replace(delimiter, _SEPARATOR).decode().split("\n")
+    """Return the block with `SEPARATOR` between its fields and none of them in quotation marks."""
+    separator, within = SEPARATOR.decode(), delimiter.decode()
+    texts = block[:-1].replace(delimiter, SEPARATOR).decode().split("\n")
     for at, text in enumerate(texts):
         if '"' in text:
-            try:
-                row = next(csv.reader([text], delimiter=separator, strict=True))
-            except csv.Error as error:
-                raise AssayError(
-                    f"{path}: line {lines[at]} has a quotation mark that is not closed, or within "
-                    "a field; write it twice, and none around a line's end"
-                ) from error
+            row = fields_of(text, path, int(lines[at]))
             # A delimiter within quotation marks was replaced like the others, and is put back.
             texts[at] = separator.join(field.replace(separator, within) for field in row)
     return "".join(f"{text}\n" for text in texts).encode()

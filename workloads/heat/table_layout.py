@@ -15,13 +15,19 @@ MAX_LINE_BYTES = 1 << 20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+SEPARATOR = b"\x1f"
+"""Stands for a delimiter of two characters, and for any beside quoted fields."""
+
 _DELIMITERS = (b"::", b"\t", b";", b",")
-"""The first of these that the first line has; MovieLens 1M uses the first."""
+"""The first of these that cuts the first lines alike; MovieLens 1M uses the first."""
+
+_FIRST_LINES = 20
+"""Of a file, which tell its delimiter: one in a title is rarely in as many lines."""
 
 _USER = frozenset({"user", "userid", "uid", "reviewerid"})
 _ITEM = frozenset({"item", "itemid", "iid", "movieid", "bookid", "productid", "asin", "isbn"})
 _TIME = frozenset({"timestamp", "time", "unixtimestamp", "unixreviewtime"})
-"""Names in a header, of small letters and nothing else."""
+"""Names in a header, of small letters: a name with a digit in it, such as item1, is an id."""
 
 _FORM = "user,item[,rating,timestamp]"
 
@@ -56,39 +62,60 @@ def layout_of(path: Path) -> Layout:
     Raises:
         AssayError: the file cannot be read, or its first lines are not those of a table.
     """
-    first, second = _first_lines(path)
+    lines = _first_lines(path)
+    first = lines[0]
     if path.suffix == ".inter":
         return _inter_layout(first, path)
-    delimiter = next((one for one in _DELIMITERS if one in first), None)
-    if delimiter is None:
+    delimiter = _delimiter(lines, path)
+    header = _split(first, delimiter, path, 1)
+    if len(header) < 2:
         raise AssayError(
             f"{path}: line 1 has one field; separate {_FORM} by comma, tab, semicolon or ::"
         )
-    header = split_line(first, delimiter)
     names = [_plain(name) for name in header]
     user, item, time = (_column(names, known) for known in (_USER, _ITEM, _TIME))
     if user is not None and item is not None:
         return Layout(delimiter, len(header), user, item, time, has_header=True, is_inter=False)
+    if user is not None or item is not None:
+        raise _nameless(first, path)
     if len(header) > 4:
         raise AssayError(
             f"{path}: line 1 has {len(header)} columns and does not say which are user and item; "
             "name them in a header line"
         )
-    below = split_line(second, delimiter)
+    below = _split(lines[1], delimiter, path, 2)
     # Not the second column: codes of articles may be numbers in one line and not in another.
     if not any(map(_is_number, header)) and any(map(_is_number, [*below[:1], *below[2:]])):
-        raise AssayError(
-            f"{path}: line 1, {printable(shown(first))!r}, looks like a header that names no user "
-            f"or no item; write {_FORM}, or remove it"
-        )
+        raise _nameless(first, path)
     time = 3 if len(header) == 4 else None
     return Layout(delimiter, len(header), 0, 1, time, has_header=False, is_inter=False)
 
 
-def split_line(line: bytes, delimiter: bytes) -> list[str]:
-    """Return the fields of one line of CSV, without quotation marks and outer blanks."""
-    text = line.decode("utf-8", "replace").replace(delimiter.decode(), "\x1f")
-    return [field.strip() for field in next(csv.reader([text], delimiter="\x1f"), [])]
+def fields_of(text: str, path: Path, line: int, strict: bool = True) -> list[str]:
+    """Return the fields of one line of CSV between `SEPARATOR`s, without quotation marks.
+
+    Args:
+        text: of the line.
+        path: of its file, for a message.
+        line: its number, for a message.
+        strict: whether a quotation mark that is not closed, or within a field, is refused.
+
+    Raises:
+        AssayError: the line is not one of CSV, or a field is longer than `csv` takes.
+    """
+    try:
+        return next(csv.reader([text], delimiter=SEPARATOR.decode(), strict=strict), [])
+    except csv.Error as error:
+        if str(error).startswith("field larger"):
+            fault = f"a field of more than {csv.field_size_limit()} characters; shorten it"
+        elif "\r" in text:
+            fault = "a carriage return in it; end each line by a line feed"
+        else:
+            fault = (
+                "a quotation mark that is not closed, or within a field; write it twice, and none "
+                "around a line's end"
+            )
+        raise AssayError(f"{path}: line {line} has {fault}") from error
 
 
 def shown(text: bytes) -> str:
@@ -116,12 +143,47 @@ def _inter_layout(first: bytes, path: Path) -> Layout:
     )
 
 
-def _first_lines(path: Path) -> tuple[bytes, bytes]:
-    """Return the first two lines without their ends; empty where there are none."""
+def _first_lines(path: Path) -> list[bytes]:
+    """Return the first lines without their ends; at least two, empty where there are none."""
+    lines: list[bytes] = []
     for _, block in line_blocks(path, MAX_LINE_BYTES, "one interaction"):
-        first, _, rest = block.removeprefix(BYTE_ORDER_MARK).partition(b"\n")
-        return first.rstrip(b"\r"), rest.partition(b"\n")[0].rstrip(b"\r")
-    return b"", b""
+        lines += block.removesuffix(b"\n").split(b"\n", _FIRST_LINES)[:_FIRST_LINES]
+        if len(lines) >= _FIRST_LINES:
+            break
+    lines = [line.rstrip(b"\r") for line in [*lines[:_FIRST_LINES], b"", b""]]
+    return [lines[0].removeprefix(BYTE_ORDER_MARK), *lines[1:]]
+
+
+def _delimiter(lines: list[bytes], path: Path) -> bytes:
+    """Return the first delimiter that cuts line 1, and most others into as many fields as it."""
+    filled = [line for line in lines if line.strip()]
+
+    def alike(delimiter: bytes) -> int:
+        width = _width(lines[0], delimiter, path)
+        return 0 if width < 2 else sum(_width(line, delimiter, path) == width for line in filled)
+
+    return max((one for one in _DELIMITERS if one in lines[0]), key=alike, default=_DELIMITERS[-1])
+
+
+def _width(line: bytes, delimiter: bytes, path: Path) -> int:
+    """Return how many fields a line has, or 0 where it cannot be cut."""
+    try:
+        return len(_split(line, delimiter, path, 0))
+    except AssayError:
+        return 0
+
+
+def _split(line: bytes, delimiter: bytes, path: Path, number: int) -> list[str]:
+    """Return the fields without outer blanks."""
+    text = line.decode("utf-8", "replace").replace(delimiter.decode(), SEPARATOR.decode())
+    return [field.strip() for field in fields_of(text, path, number, strict=False)]
+
+
+def _nameless(first: bytes, path: Path) -> AssayError:
+    return AssayError(
+        f"{path}: line 1, {printable(shown(first))!r}, looks like a header that names no user or "
+        f"no item; write {_FORM}, or remove it"
+    )
 
 
 def _is_number(field: str) -> bool:
@@ -133,7 +195,7 @@ def _is_number(field: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name.partition(":")[0].lower() if letter.isalpha())
+    return "".join(letter for letter in name.partition(":")[0].lower() if letter.isalnum())
 
 
 def _column(names: list[str], known: frozenset[str]) -> int | None:

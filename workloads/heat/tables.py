@@ -100,11 +100,17 @@ def _ids(
     # Of 7 and 07 the second is first, always: equal keys would leave it to the order of the lines.
     order = sorted(
         range(len(known)),
-        key=(lambda at: (int(known[at]), known[at])) if are_numbers else known.__getitem__,
+        key=(lambda at: _by_value(known[at])) if are_numbers else known.__getitem__,
     )
     ids = np.empty(len(known), np.int32)
     ids[order] = np.arange(len(known), dtype=np.int32)
     return ids
+
+
+def _by_value(digits: bytes) -> tuple[int, bytes, bytes]:
+    """Return a key that orders as the number does, which may have more digits than `int` takes."""
+    significant = digits.lstrip(b"0")
+    return len(significant), significant, digits
 
 
 def _check_ids(

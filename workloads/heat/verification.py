@@ -92,19 +92,29 @@ def time_to_recall(
 ) -> float | None:
     """Return the seconds of the shortest training that reaches a recall; None where none does.
 
-    Trainings of one epoch, of two, ... up to those of the settings are tried: the learning rate
-    falls over as many epochs as there are, so a longer training does not pass through a shorter.
+    The learning rate falls over as many epochs as there are, so a longer training does not pass
+    through a shorter one: their number is searched by bisection, as recall grows with it. What is
+    found is trained once more for the time, so that a lucky training is not the one that counts.
     """
-    for epochs in range(1, training.settings.epochs + 1):
-        shorter = replace(training, settings=replace(training.settings, epochs=epochs))
-        trainer = train(shorter)
-        started = time.perf_counter()
-        trainer.train()
-        taken = time.perf_counter() - started
-        found = evaluate.of_factors(*trainer.factors(), training.interactions)
-        if found.recall >= recall:
-            return taken
-    return None
+    low, high = 0, training.settings.epochs
+    while high - low > 1:
+        middle = (low + high) // 2
+        reached, _ = _trained(training, train, middle)
+        low, high = (low, middle) if reached >= recall else (middle, high)
+    reached, taken = _trained(training, train, high)
+    return taken if reached >= recall else None
+
+
+def _trained(
+    training: Training, train: Callable[[Training], Trainer], epochs: int
+) -> tuple[float, float]:
+    """Return the recall of a training of so many epochs, and its seconds."""
+    shorter = replace(training, settings=replace(training.settings, epochs=epochs))
+    trainer = train(shorter)
+    started = time.perf_counter()
+    trainer.train()
+    taken = time.perf_counter() - started
+    return evaluate.of_factors(*trainer.factors(), training.interactions).recall, taken
 
 
 def learning(

@@ -58,8 +58,14 @@ _VARIANTS = (
     Variant("block-float32", "workloads.heat.block:run_float32", requires=_HOST, packages=_NUMBA),
 )
 _BASELINE = _VARIANTS[0].name
+_MAX_BLOCK = 16_384
+"""A thread keeps 28 bytes for each pair of an interaction and 128 negatives."""
+
 _SIMPLEX = ("block", "block-float32")
 """The compiled variants that have a history."""
+
+_QUICK_AT_A_COST = ("heat-tile",)
+"""Variants that are shown with the recall that they cost, whatever it is."""
 
 _GATED_INTERACTIONS = 500_000
 """From here on a variant must reach the baseline's recall. Fewer are too few updates of many
@@ -112,11 +118,15 @@ class State:
 
     Attributes:
         variant: its name.
+        run: its import path.
+        device: what it runs on.
         train: makes a trainer of another training on the same device.
         digest: of the interactions.
     """
 
     variant: str
+    run: str
+    device: str
     training: Training
     trainer: Trainer
     train: Callable[[Training], Trainer]
@@ -200,7 +210,8 @@ class Heat:
             trainer: Trainer = resolve(variant.run)(begun, device)
             return trainer
 
-        return State(variant.name, start, train(start), train, interactions.digest(data))
+        digest = interactions.digest(data)
+        return State(variant.name, variant.run, device.name, start, train(start), train, digest)
 
     def before_sample(self, state: State) -> None:
         """Go back to the initial weights, optimiser state and random streams."""
@@ -232,7 +243,7 @@ class Heat:
             recall, ndcg = found.recall, found.ndcg
         values = {f"recall@{evaluate.TOP}": recall, f"ndcg@{evaluate.TOP}": ndcg}
         baseline = _baseline(state)
-        if baseline is not None and not state.sampled:
+        if baseline is not None and not state.sampled and recall >= baseline.recall:
             taken = time_to_recall(state.training, state.train, baseline.recall)
             values |= {} if taken is None else {"s_to_baseline_recall": taken}
         ranked = evaluate.ranked_users(state.training.interactions).size
@@ -260,13 +271,20 @@ class Heat:
         steps = data.train_items.size * chosen.epochs * state.share
         recipe = state.trainer.recipe() if isinstance(state.trainer, Declares) else {}
         shared = str(recipe.get("sampler", "")).startswith("shared")
-        rows = chosen.negatives / float(recipe["batch"]) if shared else float(chosen.negatives)
+        lengths = chosen.negatives / float(recipe["batch"]) if shared else float(chosen.negatives)
+        rows = lengths
+        if recipe.get("sampler") == "tile":
+            rows = min(lengths, float(recipe["tile"]) / float(recipe["refresh"]))
         products = 2.0 * chosen.dim * chosen.negatives
-        other = 2.0 * chosen.dim * (3 + rows)
+        other = 2.0 * chosen.dim * (3 + lengths)
         if has_tower(chosen):
             # W times the pool, and its two gradients; the rows of a history read twice, written.
-            other += 6.0 * chosen.dim**2
-            rows += 3 * float(np.minimum(np.diff(data.train_ptr), chosen.history).mean())
+            counts = np.diff(data.train_ptr)
+            history = float((np.minimum(counts, chosen.history) * counts).sum() / counts.sum())
+            # Compiled, each user of a block once: at least this share of the interactions.
+            once = min(1.0, data.users / float(recipe["batch"])) if shared else 1.0
+            other += 6.0 * chosen.dim**2 * once
+            rows += 3 * history * once
         dtype = str(recipe.get("products", "float32"))
         flops = {dtype: steps * products}
         flops["float32"] = flops.get("float32", 0.0) + steps * other
@@ -303,8 +321,10 @@ class Heat:
         }
 
     def unsupported(self, variant: Variant, features: frozenset[str], params: Params) -> str | None:
-        """Return why a variant cannot train a model with a history."""
+        """Return why a variant cannot train a model with a history, or so large a batch."""
         chosen = settings(params)
+        if variant.packages == _NUMBA and chosen.batch > _MAX_BLOCK:
+            return f"shares negatives among {_MAX_BLOCK} interactions at most; use a smaller batch"
         if not has_tower(chosen) or variant.packages != _NUMBA:
             return None
         if variant.name not in _SIMPLEX:
@@ -327,18 +347,21 @@ def _learned(state: State) -> Learned:
     found = kept(cache_folder(), digest) if state.sampled else None
     if found is None:
         found = learn(state.trainer, state.training)
-        keep(cache_folder(), digest, found)
+        if state.sampled or state.variant == _BASELINE:
+            keep(cache_folder(), digest, found)
     return found
 
 
 def _baseline(state: State) -> Learned | None:
     """Return what the baseline learnt from the same start, where a worker has trained it."""
-    if state.variant == _BASELINE or not state.training.settings.sampled:
+    if state.variant == _BASELINE:
         return None
     return kept(cache_folder(), _digest(state, _BASELINE))
 
 
 def _floor(state: State) -> float:
+    if state.variant in _QUICK_AT_A_COST:
+        return 0.0
     baseline = _baseline(state)
     if state.training.interactions.train_items.size < _GATED_INTERACTIONS:
         baseline = None
@@ -348,7 +371,8 @@ def _floor(state: State) -> float:
 
 def _digest(state: State, variant: str) -> str:
     start = state.training
-    return digest_of(variant, start.settings, start.seed, state.digest)
+    run = next((one.run for one in _VARIANTS if one.name == variant), state.run)
+    return digest_of(variant, run, state.device, start.settings, start.seed, state.digest)
 
 
 def _shape(chosen: Settings) -> tuple[int, int, int]:

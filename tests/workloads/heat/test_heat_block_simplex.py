@@ -119,9 +119,8 @@ class ShorterHistories(Wrong):
 
 
 class NoHistories(Wrong):
-    def __init__(self, training: Training) -> None:
-        super().__init__(training)
-        self._past = [row[:0] for row in self._past]
+    def _histories(self) -> list[npt.NDArray[np.integer]]:
+        return [row[:0] for row in super()._histories()]
 
 
 class OtherWeights(Wrong):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -145,6 +149,21 @@ def test_the_filter_loses_no_negative_above_the_margin(
         assert told == active(available()[-1], start)
 
 
+@pytest.mark.parametrize("kind", available(), ids=lambda kind: str(kind.name))
+def test_the_filter_loses_no_negative_of_rows_that_round_as_badly_as_any(
+    kind: InstructionSet,
+) -> None:
+    # 1 + 2^-8 lies halfway between two numbers of bfloat16, and all components do.
+    row = np.full(64, 2.0**-3 * (1 + 2.0**-8), np.float32)
+    row[-1] = np.sqrt(1 - 63 * float(row[0]) ** 2)
+    chosen = replace(SETTINGS, dim=64, margin=0.997, negatives=64, lr_sgd=0.0, batch=64)
+    problem = replace(small_problem(chosen, 0), settings=chosen)
+    alike = problem.starting_from(
+        np.tile(row, (len(problem.user_factors), 1)), np.tile(row, (len(problem.item_factors), 1))
+    )
+    assert active(kind, alike) == 64
+
+
 def active(kind: InstructionSet, start: Training) -> float:
     """How many pairs the filter let pass and float32 then found to be above the margin."""
     trainer = HostSgd(
@@ -206,6 +225,8 @@ def test_a_trainer_tells_how_it_trains(small: Interactions, device: Device) -> N
     assert told["instructions"] == available()[0].name
     told = block.run_float32(training(small, SETTINGS, 0), device).recipe()  # type: ignore[attr-defined]
     assert told["products"] == "float32"
+    told = block.run(training(small, replace(SETTINGS, batch=5), 0), device).recipe()  # type: ignore[attr-defined]
+    assert told["batch"] == 8
     told = per_sample.run_tile(training(small, SETTINGS, 0), device).recipe()  # type: ignore[attr-defined]
     assert (told["sampler"], told["tile"], told["refresh"]) == ("tile", 512, 2048)
 
@@ -292,3 +313,45 @@ def test_the_quickest_instruction_set_of_a_processor_is_chosen(
     features: set[str], first: str
 ) -> None:
     assert available(dict.fromkeys(features, True))[0].name == first
+
+
+_KERNEL = """
+from workloads.heat.compiled import compiled
+from package.inner import inner
+
+@compiled()
+def outer(value):
+    return inner(value)
+
+print(outer(20))
+"""
+
+_INNER = """
+from workloads.heat.compiled import compiled
+
+@compiled()
+def inner(value):
+    return value + {added}
+"""
+
+
+def test_a_kernel_is_compiled_anew_when_a_file_that_it_calls_has_changed(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "kernel.py").write_text(_KERNEL)
+
+    def printed(added: int) -> str:
+        (package / "inner.py").write_text(_INNER.format(added=added))
+        path = os.pathsep.join([str(tmp_path), str(Path(block.__file__).parents[2])])
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", "import package.kernel"],
+            env={**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() or done.stderr
+
+    assert printed(added=1) == "21"
+    assert printed(added=1) == "21"
+    assert printed(added=2) == "22"

@@ -54,6 +54,11 @@ def test_repeated_pairs_count_once_in_the_published_files_alone(
     assert (found.train_ptr.tolist(), found.train_items.tolist()) == ([0, 2, 3], [1, 2, 0])
 
 
+def test_a_file_that_went_away_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match=r"cannot read .*train.txt: No such file"):
+        datasets.repeats_pairs(tmp_path / "train.txt")
+
+
 def test_movielens_is_read_as_it_is_published(tmp_path: Path) -> None:
     lines = [f"{u}::{i}::5::{978300760 + i * (u % 3)}" for u in range(1, 9) for i in range(1, 12)]
     (tmp_path / "ratings.dat").write_text("\n".join(lines))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,57 @@ def test_the_number_of_interactions_is_estimated_from_sizes(tmp_path: Path) -> N
     assert estimated_interactions(tmp_path / "a.csv") == 1_000
 
 
+def test_a_broken_link_is_one_line(tmp_path: Path) -> None:
+    (write(tmp_path) / "train.txt").unlink()
+    (tmp_path / "train.txt").symlink_to("nowhere")
+    with pytest.raises(AssayError, match=r"cannot read .*train.txt: No such file"):
+        estimated_interactions(tmp_path)
+    assert "train.txt: No such file" in refusal(tmp_path)
+
+
+def test_a_circle_of_links_is_one_line(tmp_path: Path) -> None:
+    (write(tmp_path) / "train.txt").unlink()
+    (tmp_path / "train.txt").symlink_to("train.txt")
+    assert "train.txt" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train.txt", "valid.txt", "test.txt"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    (write(tmp_path) / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    assert f"{name} is not a regular file" in refusal(tmp_path)
+
+
+def test_a_file_in_a_folder_may_link_within_it_and_not_out_of_it(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "data", tmp_path / "other.txt"
+    folder.mkdir()
+    whole = digest(read(write(folder)))
+    (folder / "train.txt").rename(folder / "kept")
+    (folder / "train.txt").symlink_to("kept")
+    (tmp_path / "link").symlink_to(folder)
+    assert digest(read(tmp_path / "link")) == whole
+    (folder / "kept").rename(outside)
+    (folder / "train.txt").unlink()
+    (folder / "train.txt").symlink_to(outside)
+    assert "train.txt links out of its folder" in refusal(folder)
+
+
+def test_a_file_that_is_given_may_be_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "all.txt").write_text("0 0 1 2 3 4\n1 0 1 2 3 4\n")
+    (folder / "link.txt").symlink_to(tmp_path / "all.txt")
+    assert digest(read(folder / "link.txt")) == digest(read(tmp_path / "all.txt"))
+
+
+@pytest.mark.parametrize("beside", ["ratings.csv", "valid.inter", "all.inter"])
+def test_validation_without_training_and_test_is_refused(tmp_path: Path, beside: str) -> None:
+    (tmp_path / beside).write_text("1,2\n")
+    if beside != "valid.inter":
+        (tmp_path / "valid.csv").write_text("1,2\n")
+    assert "comes without train.* and test.*" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["train.txt", "test.txt"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     (write(tmp_path) / name).unlink()
@@ -211,7 +263,8 @@ def test_a_repeated_pair_is_refused(tmp_path: Path) -> None:
 
 def test_a_pair_in_both_training_and_validation_is_refused(tmp_path: Path) -> None:
     (write(tmp_path) / "valid.txt").write_text("2 4\n")
-    assert "user 2 and item 4 occur together more than once" in refusal(tmp_path)
+    message = refusal(tmp_path)
+    assert "train.txt and valid.txt: user 2 and item 4 occur together more than once" in message
 
 
 def test_a_test_user_or_item_that_training_does_not_know_is_refused(tmp_path: Path) -> None:
@@ -224,7 +277,15 @@ def test_a_test_user_or_item_that_training_does_not_know_is_refused(tmp_path: Pa
 )
 def test_ids_too_sparse_for_a_table_are_refused(tmp_path: Path, train: str, kind: str) -> None:
     message = refusal(write(tmp_path, train=train))
-    assert f"{kind} id 2000000000 among 1 interactions" in message
+    assert f"train.txt: {kind} id 2000000000 among 1 interactions" in message
+    (tmp_path / "valid.txt").write_text("0 0\n")
+    assert f"train.txt and valid.txt: {kind} id 2000000000" in refusal(tmp_path)
+
+
+def test_ids_may_have_gaps_up_to_what_memory_has_room_for(tmp_path: Path) -> None:
+    assert read(write(tmp_path, train="0 1 1000005\n", test="0 2\n")).items == 1_000_006
+    message = refusal(write(tmp_path, train="0 1 1000008\n", test="0 2\n"))
+    assert "item id 1000008 among 2 interactions" in message
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +294,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     assert "train.txt: Permission denied" in refusal(tmp_path)
 
 

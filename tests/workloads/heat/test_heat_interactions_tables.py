@@ -107,6 +107,43 @@ def test_quoted_fields_may_hold_the_delimiter_and_the_mark(tmp_path: Path) -> No
     assert digest(read(write(tmp_path, quoted))) == digest(read(write(tmp_path, plain)))
 
 
+def test_a_delimiter_in_some_titles_is_not_that_of_the_table(tmp_path: Path) -> None:
+    lines = [f"{line},film {at}" for at, line in enumerate(more(table()).splitlines())]
+    header = "user,item,rating,timestamp,title; or name::alias\n"
+    whole = digest(read(write(tmp_path, more(table()))))
+    lines[3] += "::the sequel; again"
+    assert digest(read(write(tmp_path, header + "\n".join(lines)))) == whole
+
+
+def test_a_delimiter_in_the_first_title_is_not_that_of_a_table_without_header(
+    tmp_path: Path,
+) -> None:
+    plain = "".join(f"{i}::{i},{u}\n{i}a,{u}\n" for i in range(2) for u in range(10))
+    assert read(write(tmp_path, plain)).users == 4
+
+
+def test_ids_that_look_like_names_of_columns_with_a_digit_are_ids(tmp_path: Path) -> None:
+    text = "".join(f"user{u},item{i}\n" for u in range(3) for i in range(6))
+    found = read(write(tmp_path, text))
+    assert found.train_items.size + found.test_items.size == 18
+
+
+def test_a_file_that_was_cut_within_its_last_line_end_is_read(tmp_path: Path) -> None:
+    whole = more(table(end="\r\n")).replace("\r\n", "\n").replace("\n", "\r\n")
+    cut = write(tmp_path, whole.removesuffix("\n"), "cut.csv")
+    assert digest(read(cut)) == digest(read(write(tmp_path, whole)))
+
+
+def test_ids_of_thousands_of_digits_are_ordered_as_numbers(tmp_path: Path) -> None:
+    names = ["3", "07", "7", "20", "0", "00", "9" * 5_000, "1" + "0" * 5_000]
+    header = "user_id:token\titem_id:token\n"
+    text = "".join(f"{user}\t{item}\n" for item in names for user in (1, 2))
+    write(tmp_path, header + text, "train.inter")
+    write(tmp_path, header + f"1\t{names[-1]}\n2\t{names[1]}\n", "test.inter")
+    found = read(tmp_path)
+    assert rows_of(found.test_ptr, found.test_items) == [[7], [3]]
+
+
 def test_ids_are_ordered_as_numbers_with_gaps_closed(tmp_path: Path) -> None:
     found = read(
         write(
@@ -204,6 +241,13 @@ def test_bytes_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
         ("user,item\n", "a.csv", "holds no interaction"),
         ("a,b,c,d,e\n", "a.csv", "line 1 has 5 columns and does not say which are user and item"),
         ("who,what\n1,2\n", "a.csv", "line 1, 'who,what', looks like a header"),
+        ("userId,trackId\nu0,t0\n", "a.csv", "line 1, 'userId,trackId', looks like a header"),
+        ("who;item\nu0;t0\n", "a.csv", "line 1, 'who;item', looks like a header"),
+        ("user,a,b,c,d\n", "a.csv", "line 1, 'user,a,b,c,d', looks like a header"),
+        ('"1,2"\n', "a.csv", "line 1 has one field"),
+        ("1\r2,3\n", "a.csv", "line 1 has a carriage return in it"),
+        (f"1,2,{'x' * 140_000}\n", "a.csv", "line 1 has a field of more than 131072 characters"),
+        (f'1,2,3\n1,3,"{"x" * 140_000}"\n', "a.csv", "line 2 has a field of more than 131072"),
         ("user,item\n1,2\n", "a.inter", "line 1 names no column user_id:token"),
         ("user_id:token\titem\n1\t2\n", "a.inter", "line 1 names no column item_id:token"),
         ("user_id:token\titem_id:token\n", "a.inter", "holds no interaction"),

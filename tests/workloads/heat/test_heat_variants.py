@@ -17,7 +17,7 @@ from harness.registry import resolve
 from workloads.heat import WORKLOAD, evaluate
 from workloads.heat.interactions import Interactions
 from workloads.heat.learned import Learned, digest_of, keep, kept
-from workloads.heat.settings import settings
+from workloads.heat.settings import Settings, settings
 from workloads.heat.training import Factors, Trainer, learning_rate, training
 from workloads.heat.verification import (
     GOWALLA_DIGEST,
@@ -112,26 +112,35 @@ def test_gowalla_has_floors_of_its_own() -> None:
 
 
 def test_what_was_learnt_is_kept_for_the_same_training_only(tmp_path: Path) -> None:
-    digest = digest_of("torch", SETTINGS, 0, "abc")
-    keep(tmp_path / "new", digest, learnt())
-    assert kept(tmp_path / "new", digest) == learnt()
-    assert digest_of("torch", replace(SETTINGS, sampled=5), 0, "abc") == digest
+    run = WORKLOAD.variants[0].run
+
+    def digest(
+        variant: str = "torch", run: str = run, device: str = "cpu", chosen: Settings = SETTINGS,
+        seed: int = 0, data: str = "abc",
+    ) -> str:  # fmt: skip
+        return digest_of(variant, run, device, chosen, seed, data)
+
+    keep(tmp_path / "new", digest(), learnt())
+    assert kept(tmp_path / "new", digest()) == learnt()
+    assert digest(chosen=replace(SETTINGS, sampled=5)) == digest()
     others = [
-        digest_of("block", SETTINGS, 0, "abc"),
-        digest_of("torch", replace(SETTINGS, dim=33), 0, "abc"),
-        digest_of("torch", SETTINGS, 1, "abc"),
-        digest_of("torch", SETTINGS, 0, "abd"),
+        digest(variant="block"),
+        digest(run="harness.testing.fakes:run"),
+        digest(device="cuda"),
+        digest(chosen=replace(SETTINGS, dim=33)),
+        digest(seed=1),
+        digest(data="abd"),
     ]
-    assert len({digest, *others}) == 5
+    assert len({digest(), *others}) == 7
     assert kept(tmp_path / "new", others[0]) is None
-    (tmp_path / "new" / f"{digest}.json").write_text("{")
-    assert kept(tmp_path / "new", digest) is None
+    (tmp_path / "new" / f"{digest()}.json").write_text("{")
+    assert kept(tmp_path / "new", digest()) is None
 
 
 def test_the_time_to_a_recall_is_that_of_the_shortest_training_that_reaches_it(
     small: Interactions, device: Device
 ) -> None:
-    start = training(small, replace(SETTINGS, epochs=4), 3)
+    start = training(small, replace(SETTINGS, epochs=8), 3)
     run = resolve("workloads.heat.block:run")
     trained: list[int] = []
 
@@ -141,17 +150,18 @@ def test_the_time_to_a_recall_is_that_of_the_shortest_training_that_reaches_it(
         return made
 
     assert time_to_recall(start, train, 2.0) is None
-    assert trained == [1, 2, 3, 4]
+    assert trained == [4, 6, 7, 8]
+    trained.clear()
     found = time_to_recall(start, train, 0.0)
     assert found is not None
     assert found > 0
-    assert trained[4:] == [1]
+    assert trained == [4, 2, 1, 1]
 
 
 _FAULTS = """
 import resource
 from workloads.heat import synthetic, torch_variants
-from workloads.heat.settings import settings
+from workloads.heat.settings import Settings, settings
 from workloads.heat.training import training
 import torch
 class Host:

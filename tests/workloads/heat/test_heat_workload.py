@@ -230,8 +230,9 @@ def test_a_slow_variant_is_timed_on_a_part_and_counts_that_part(
     block = WORKLOAD.prepare(device, BLOCK, sampled, seed=1)
     assert WORKLOAD.work(block).items == 200_000
     assert WORKLOAD.verify(block).passed
-    heat = WORKLOAD.prepare(device, HEAT, {**sampled, "epochs": 12}, seed=1)
-    assert set(WORKLOAD.quality(heat).values) == {"recall@20", "ndcg@20"}
+    assert set(WORKLOAD.quality(block).values) <= {
+        "recall@20", "ndcg@20", "s_to_baseline_recall",
+    }  # fmt: skip
 
 
 def never(trainer: object) -> None:
@@ -248,6 +249,19 @@ def test_a_history_is_for_torch_and_for_blocks() -> None:
     attentive = {**simplex, "pooling": "self-attention"}
     assert WORKLOAD.unsupported(TORCH, frozenset(), attentive) is None
     assert "use pooling=mean" in str(WORKLOAD.unsupported(BLOCK, frozenset(), attentive))
+
+
+def test_a_tile_is_read_once_for_as_long_as_it_is_used(device: Device) -> None:
+    tiled = params(**{**SMALL, "tile": 64, "refresh": 1024})
+    work = WORKLOAD.work(WORKLOAD.prepare(device, BY_NAME["heat-tile"], tiled, seed=1))
+    assert work.bytes == {"memory": 200_000 * (4 + 64 / 1024) * 32 * 4.0}
+    assert work.flops == {"float32": 200_000 * 19 * 64.0}
+
+
+def test_so_large_a_block_that_its_pairs_fill_the_memory_is_refused() -> None:
+    large = params(batch=1 << 20)
+    assert "use a smaller batch" in str(WORKLOAD.unsupported(BLOCK, frozenset(), large))
+    assert WORKLOAD.unsupported(TORCH, frozenset(), large) is None
 
 
 def test_a_history_counts_its_rows_and_weights(device: Device) -> None:
