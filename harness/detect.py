@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress, count, pairwise
+from math import exp, log, log1p
 from operator import ne
 
 import numpy as np
@@ -23,6 +24,7 @@ FALSE_ALARMS = 0.75
 LEAST_POINTS = 12  # below it nothing is ever found: too little to know the scatter from
 _LEVEL_POINTS = 80  # nearest points that say what a level is
 _ORDER = 3
+_LARGEST_EXPONENT = 700.0  # e to it, and to its opposite, is a number; beyond, none is
 _RESPONSE = 240  # points after which an impulse's trace in correlated noise is left aside
 
 
@@ -149,7 +151,7 @@ def detect(
         tuple(
             drift
             for drift in drifts
-            if _matters(drift.ratio.estimate ** (drift.last - drift.first), min_change)
+            if _matters(drift.ratio.estimate, min_change, drift.last - drift.first)
         ),
         tuple(_environment_change(view, index, environments or ()) for index in boundaries),
         _spikes(view),
@@ -222,9 +224,13 @@ def _variances_of_means(phi: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(total, 0.0) / (n * n), np.float64)
 
 
+def ratio_of(size: float) -> float:
+    """Return e to the power of `size`, or the nearest of the ratios that are positive numbers."""
+    return exp(min(max(size, -_LARGEST_EXPONENT), _LARGEST_EXPONENT))
+
+
 def _interval(size: float, reach: float) -> Interval:
-    low, high = float(np.exp(size - reach)), float(np.exp(size + reach))
-    return Interval(float(np.exp(size)), low, high, CONFIDENCE)
+    return Interval(ratio_of(size), ratio_of(size - reach), ratio_of(size + reach), CONFIDENCE)
 
 
 def _step(view: _View, alarm: Alarm, higher_is_better: bool) -> Step:
@@ -255,12 +261,12 @@ def _spikes(view: _View) -> tuple[Spike, ...]:
     for i in np.flatnonzero(far[:-1]):
         neighbours = (far[i - 1] if i else 0, far[i + 1])
         if far[i] not in neighbours:
-            spikes.append(Spike(int(i), float(np.exp(deviations[i]))))
+            spikes.append(Spike(int(i), ratio_of(float(deviations[i]))))
     return tuple(spikes)
 
 
-def _matters(ratio: float, min_change: float) -> bool:
-    return max(ratio, 1.0 / ratio) >= 1.0 + min_change
+def _matters(ratio: float, min_change: float, times: int = 1) -> bool:
+    return times * abs(log(ratio)) >= log1p(min_change)
 
 
 def _logarithms(values: Sequence[float]) -> NDArray[np.float64]:

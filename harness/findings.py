@@ -6,13 +6,16 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from math import log
 from typing import Any
 
 from harness import units
-from harness.detect import LEAST_POINTS, Detection, Drift, EnvironmentChange, Step, detect
+from harness.detect import LEAST_POINTS, Detection, Drift, EnvironmentChange, Step, detect, ratio_of
 from harness.detect_scan import Reading
+from harness.errors import AssayError
 from harness.history import Series
 from harness.printable import printable
 from harness.statistics import Interval
@@ -79,6 +82,9 @@ def findings(
         processes: how many search at once, which changes nothing of what is found; None for one
             a processor where there is much to search.
         readings: what former searches have read, which only spares time; left as this one's.
+
+    Raises:
+        AssayError: a process that searches was killed.
     """
     every = list(series)
     known = {} if readings is None else readings
@@ -155,8 +161,14 @@ def _searched(
         return [search(task) for task in tasks]
     # Not forked: NumPy may have threads, which a copy of this process would lack.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        return list(pool.map(search, tasks, chunksize=_CHUNK))
+    try:
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            return list(pool.map(search, tasks, chunksize=_CHUNK))
+    except BrokenProcessPool as error:
+        raise AssayError(
+            "a worker that searches histories was killed, for want of memory perhaps; "
+            "free some and try again"
+        ) from error
 
 
 def _detection(task: _Task, *, false_alarms: float, min_change: float) -> Detection:
@@ -214,7 +226,7 @@ def _step(series: Series, step: Step) -> Finding:
 def _drift(series: Series, drift: Drift) -> Finding:
     commits = drift.last - drift.first
     ends = (drift.ratio.estimate, drift.ratio.low, drift.ratio.high)
-    estimate, low, high = (None if end is None else end**commits for end in ends)
+    estimate, low, high = (None if end is None else ratio_of(commits * log(end)) for end in ends)
     return Finding(
         series,
         "drift",

@@ -128,7 +128,10 @@ def normalised(series: Series) -> Series:
         if canary and canary[0] == name and canary[1] > 0
     }
     points = series.points.take(np.array([*known], np.intp))
-    factors = [median(known.values()) / canary_s for canary_s in known.values()]
+    if not known:
+        return replace(series, points=points)
+    usual_s = median(known.values())
+    factors = [usual_s / canary_s for canary_s in known.values()]
     return replace(series, points=points.scaled(np.array(factors)))
 
 

@@ -24,6 +24,9 @@ NO_DATE = "the commit's date is unknown"
 NO_MACHINE = "the machine has no name"
 BEYOND = "it is beyond its ceiling, and so impossible"
 
+_MAX_DEPTH = 8
+"""Of a setting, which is a word, a number or a list of them; anybody may have written another."""
+
 _WORD = re.compile(r'[^\s="]+')
 
 Identity = tuple[str, str, str]
@@ -124,7 +127,18 @@ def _plain(value: object) -> str:
     """Return a value as a word, in quotes where it would be read as more than one."""
     if isinstance(value, str) and _WORD.fullmatch(value):
         return value
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(_bounded(value), sort_keys=True)
+
+
+def _bounded(value: object, depth: int = _MAX_DEPTH) -> object:
+    """Return a value without what is nested in it too deeply to be written."""
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if not depth:
+        return "\u2026"
+    if isinstance(value, Mapping):
+        return {name: _bounded(value[name], depth - 1) for name in value}
+    return [_bounded(one, depth - 1) for one in value]
 
 
 def sightings_of(cases: Iterable[CaseRun]) -> list[Sighting]:
@@ -145,7 +159,11 @@ def environments_of(cases: Sequence[CaseRun]) -> list[str]:
         for result in one.results:
             device = result.environment.get("device")
             if isinstance(device, Mapping):
-                known = [f"{name} {device[name]}" for name in DEVICE_VERSIONS if device.get(name)]
+                known = [
+                    f"{name} {_bounded(device[name])}"
+                    for name in DEVICE_VERSIONS
+                    if device.get(name)
+                ]
                 if known:
                     versions.setdefault((one.run, one.case.backend), set()).add(", ".join(known))
     found = []

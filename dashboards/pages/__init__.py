@@ -64,7 +64,7 @@ def write_pages(
         baselines: the name of the baseline variant by workload.
 
     Raises:
-        AssayError: a file cannot be written.
+        AssayError: a file cannot be written, or a result is nested too deeply.
     """
     cases = () if isinstance(found, Stored) else found
     data, subjects = html / "data", subjects_of(repo)
@@ -82,6 +82,10 @@ def write_pages(
             _write_runs(book, data / "runs", cases, baselines)
             for run, page in stored.pages.items():
                 _share(page, data / "runs" / f"{book.files[run]}.json")
+    except RecursionError as error:
+        raise AssayError(
+            "a result holds values that are nested too deeply; move its run away"
+        ) from error
     except OSError as error:
         raise AssayError(
             f"cannot write {html}: {error.strerror or error}; make room or choose another folder"

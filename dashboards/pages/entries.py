@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboards.pages.jsonfile import MAX_REASON, text
+from dashboards.pages.jsonfile import MAX_REASON, facts, text
 from harness.case_run import CaseRun
 from harness.ceilings import IMPOSSIBLE
 from harness.columns import Coded, Indices, coded, joined_codes
@@ -39,7 +39,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a case is held against on the page of devices."""
+    """What a case is held against on the page of devices; of its inputs, bounded facts."""
 
     work: Work | None
     ceilings: tuple[Ceiling, ...]
@@ -206,19 +206,19 @@ def _evidence(one: CaseRun) -> bytes:
     result = one.result
     if result.outcome is not Outcome.OK:
         return b""
-    return msgspec.msgpack.encode(Evidence(result.work, result.ceilings, result.inputs))
+    return msgspec.msgpack.encode(Evidence(result.work, result.ceilings, facts(result.inputs)))
 
 
 def _surroundings(one: CaseRun, name: str) -> Surroundings:
     environment = one.result.environment
-    facts = {name: environment[name] for name in environment if name not in _OF_COMMIT}
+    told = {name: environment[name] for name in environment if name not in _OF_COMMIT}
     return Surroundings(
         _place(one),
         one.case.workload,
         one.case.variant,
         name,
         one.result.started_at,
-        dict(_flat(facts)),
+        dict(_flat(told)),
     )
 
 

@@ -29,6 +29,8 @@ _NEXT_TO_A_TIE = 1e-6  # of a number below a million, whose own error is below 1
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, compact and with sorted keys: equal values give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # It may be a second name of a file in the cache, whose bytes must stay.
+    path.unlink(missing_ok=True)
     path.write_bytes(msgspec.json.encode(value, order="deterministic"))
 
 

@@ -47,6 +47,7 @@ def overview_json(
     """Return the first page's data; lists that are cut say in `more` how much is left out."""
     changes = _changes(book)
     missing = _missing(book)
+    unavailable = _unavailable(book)
     commits = {scene.commit for scene in book.entries.seen.scenes.values if scene.commit}
     return {
         "as_of": moment(book.as_of),
@@ -54,7 +55,7 @@ def overview_json(
         "week": moment(book.as_of) - WEEK_S,
         "changes": [_change_json(one, book, subjects) for one in changes[:_MAX_CHANGES]],
         "missing": missing[:_MAX_MISSING],
-        "unavailable": _unavailable(book)[:_MAX_MISSING],
+        "unavailable": unavailable[:_MAX_MISSING],
         "devices": _devices(book, changes),
         "left_out": [
             [text(reason, MAX_REASON), count]
@@ -68,6 +69,7 @@ def overview_json(
         "more": {
             "changes": max(0, len(changes) - _MAX_CHANGES),
             "missing": max(0, len(missing) - _MAX_MISSING),
+            "unavailable": max(0, len(unavailable) - _MAX_MISSING),
             "problems": max(0, len(problems) - _MAX_PROBLEMS),
         },
     }

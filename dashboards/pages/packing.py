@@ -41,7 +41,10 @@ class Unpacker(Generic[_Record]):
         found = memoryview(content)[_CHECK:]
         if not found or int.from_bytes(content[:_CHECK], "little") != crc32(found):
             raise msgspec.DecodeError("the checksum is another one")
-        return self._decoder.decode(found)
+        try:
+            return self._decoder.decode(found)
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise msgspec.DecodeError(str(error)) from error
 
     def _column(self, kind: Any, value: Any) -> Any:
         if isinstance(value, bytes):

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from dashboards.pages.jsonfile import replace_file
+from dashboards.pages.packing import Unpacker, packed
 from harness.detect_scan import Reading
 
 _Readings = dict[str, Reading]
@@ -27,11 +28,11 @@ def remembered(file: Path | None) -> Iterator[_Readings]:
     readings = {} if file is None else _kept(file)
     yield readings
     if file is not None:
-        replace_file(file, msgspec.msgpack.encode(readings))
+        replace_file(file, packed(readings))
 
 
 def _kept(file: Path) -> _Readings:
     try:
-        return msgspec.msgpack.decode(file.read_bytes(), type=_Readings)
+        return Unpacker(_Readings)(file.read_bytes())
     except (FileNotFoundError, msgspec.MsgspecError):
         return {}

@@ -1,4 +1,4 @@
-"""Reads a results folder for publishing: each finished run once in its life.
+"""Reads a results folder for publishing: a run only when something of it has changed.
 
     cache/runs/<digest>.json     what the page of a run shows
     cache/runs/<digest>.run      what all other pages need of it, as columns
@@ -8,8 +8,9 @@
 The digest is of the run's name and the time at which its folder changed last.
 
 A long history is hundreds of thousands of files, of which a night adds a few hundred. What a run's
-files tell is therefore kept, for as long as the run's folder stays as it is. The cache may be
-deleted at any time.
+files tell is therefore kept, for as long as the run's folder stays as it is. A run that could not
+be read whole is read anew each time: permissions, and what is mended in place, leave the folder's
+time as it was. The cache may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -44,13 +46,14 @@ from harness.printable import printable
 from harness.records import Facts, Result
 from harness.stored import read_folder, run_folders
 
-_FORM = 2
+_FORM = 3
 """Raised when what is kept of a run, or what its page shows, changes."""
 
 _WORTH_A_POOL = 16
 """Runs to read. A worker takes half a second to start, about what so few runs take."""
 
 _TOO_LARGE = "{} holds a whole number of more than 64 bits; move it away"
+_TOO_DEEP = "{} holds values that are nested too deeply; move it away"
 _NO_TEXT = "{} has a name that is not UTF-8; rename it"
 _NOBODY: Mapping[str, str] = MappingProxyType({})
 
@@ -80,17 +83,24 @@ class Stored:
             AssayError: the cache is damaged.
         """
         with collector_paused():
+            unpack = Unpacker(_Cases)
             return [
                 one
                 for run, page in self.pages.items()
-                for one in _whole(run, page.with_suffix(".cases"))
+                for one in _whole(run, page.with_suffix(".cases"), unpack)
             ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is kept of a run for all pages but its own."""
+    """What is kept of a run for all pages but its own.
 
+    Attributes:
+        page_bytes: the size of its page's file, by which one that was cut short is known. A
+            checksum would take the reading of every page.
+    """
+
+    page_bytes: int
     problems: tuple[str, ...]
     entries: Entries
     surroundings: tuple[Surroundings, ...]
@@ -123,9 +133,14 @@ class _Task:
         """Where the cases are kept."""
         return self.kept.with_suffix(".cases")
 
-    def is_kept(self) -> bool:
-        """Return whether nothing of the run is missing."""
-        return all(path.exists() for path in (self.kept, self.page, self.cases))
+    def told(self, unpack: Unpacker[_Told]) -> _Told | None:
+        """Return what is kept of the run; None where the run must be read."""
+        try:
+            told = unpack(self.kept.read_bytes())
+            whole = self.page.stat().st_size == told.page_bytes and self.cases.exists()
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+        return told if whole and not told.problems else None
 
 
 def collect(root: Path, cache: Path, *, baselines: Mapping[str, str] = _NOBODY) -> Stored:
@@ -137,21 +152,34 @@ def collect(root: Path, cache: Path, *, baselines: Mapping[str, str] = _NOBODY) 
         baselines: the name of the baseline variant by workload.
 
     Raises:
-        AssayError: the results folder cannot be read, or the cache cannot be written.
+        AssayError: the results folder cannot be read, the cache cannot be written, or a worker
+            process was killed.
     """
     folder = cache / "runs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         runs = run_folders(root)
-        tasks = [_task(run, folder, baselines) for run in runs if _is_text(run.name)]
-        _read([task for task in tasks if not task.is_kept()])
-        _forget(folder, tasks)
+        named = [run for run in runs if _is_text(run.name)]
+        tasks = [task for run in named if (task := _task(run, folder, baselines)) is not None]
         with collector_paused():
+            unpack = Unpacker(_Told)
+            kept = [task.told(unpack) for task in tasks]
+            _read([task for task, one in zip(tasks, kept, strict=True) if one is None])
+            _forget(folder, tasks)
             stored = _stored(
                 tasks,
+                [
+                    one or unpack(task.kept.read_bytes())
+                    for task, one in zip(tasks, kept, strict=True)
+                ],
                 [_NO_TEXT.format(printable(str(run))) for run in runs if not _is_text(run.name)],
             )
             return replace(stored, readings=cache / "readings")
+    except BrokenProcessPool as error:
+        raise AssayError(
+            f"a worker that reads {root} was killed, for want of memory perhaps; "
+            "free some and publish again"
+        ) from error
     except OSError as error:
         raise AssayError(
             f"cannot write {cache}: {error.strerror or error}; make room or delete it"
@@ -163,9 +191,13 @@ def stored_of(cases: Sequence[CaseRun]) -> Stored:
     return Stored(entries_of(cases), tuple(surroundings_of(cases)))
 
 
-def _task(run: Path, folder: Path, baselines: Mapping[str, str]) -> _Task:
-    # Files of a run come and go by renaming, which its folder's time tells.
-    changed = run.stat().st_mtime_ns
+def _task(run: Path, folder: Path, baselines: Mapping[str, str]) -> _Task | None:
+    """Return what is to be done of a run; None where it was deleted meanwhile."""
+    try:
+        # Files of a run come and go by renaming, which its folder's time tells.
+        changed = run.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
     known = dict(baselines)
     return _Task(run, folder / f"{digest(_FORM, run.name, changed, known)}.run", known)
 
@@ -193,15 +225,17 @@ def _keep(task: _Task) -> None:
     cases = case_runs((stored.run, stored.result) for stored in contents.results)
     try:
         _keep_cases(task, cases, contents.problems)
-    except OverflowError:
-        _keep_cases(task, [], (*contents.problems, _TOO_LARGE.format(printable(str(task.folder)))))
+    except (OverflowError, RecursionError) as error:
+        problem = _TOO_LARGE if isinstance(error, OverflowError) else _TOO_DEEP
+        _keep_cases(task, [], (*contents.problems, problem.format(printable(str(task.folder)))))
 
 
 def _keep_cases(task: _Task, cases: Sequence[CaseRun], problems: Sequence[str]) -> None:
-    page = run_json(task.folder.name, cases, task.baselines) if cases else None
-    replace_file(task.page, msgspec.json.encode(page, order="deterministic"))
-    replace_file(task.cases, msgspec.msgpack.encode(_apart(cases)))
-    told = _Told(tuple(problems), entries_of(cases), tuple(surroundings_of(cases)))
+    shown = run_json(task.folder.name, cases, task.baselines) if cases else None
+    page = msgspec.json.encode(shown, order="deterministic")
+    replace_file(task.page, page)
+    replace_file(task.cases, packed(_apart(cases)))
+    told = _Told(len(page), tuple(problems), entries_of(cases), tuple(surroundings_of(cases)))
     replace_file(task.kept, packed(told))
 
 
@@ -214,19 +248,19 @@ def _apart(cases: Iterable[CaseRun]) -> _Cases:
     return _Cases(tuple(environments), tuple(kept), tuple(places))
 
 
-def _whole(run: str, file: Path) -> Iterator[CaseRun]:
+def _whole(run: str, file: Path, unpack: Unpacker[_Cases]) -> Iterator[CaseRun]:
     try:
-        found = msgspec.msgpack.decode(file.read_bytes(), type=_Cases)
-    except msgspec.MsgspecError as error:
+        found = unpack(file.read_bytes())
+        for results, places in zip(found.cases, found.places, strict=True):
+            yield CaseRun(
+                run,
+                tuple(
+                    replace(result, environment=found.environments[place])
+                    for result, place in zip(results, places, strict=True)
+                ),
+            )
+    except (OSError, msgspec.MsgspecError, ValueError, IndexError) as error:
         raise AssayError(f"{file} is damaged; delete {file.parent}") from error
-    for results, places in zip(found.cases, found.places, strict=True):
-        yield CaseRun(
-            run,
-            tuple(
-                replace(result, environment=found.environments[place])
-                for result, place in zip(results, places, strict=True)
-            ),
-        )
 
 
 def _place(environment: Facts, environments: list[Facts]) -> int:
@@ -244,17 +278,11 @@ def _forget(folder: Path, tasks: Iterable[_Task]) -> None:
             path.unlink()
 
 
-def _stored(tasks: Iterable[_Task], problems: list[str]) -> Stored:
+def _stored(tasks: Sequence[_Task], every: Sequence[_Told], problems: list[str]) -> Stored:
     entries: list[Entries] = []
     surroundings: list[Surroundings] = []
     pages: dict[str, Path] = {}
-    unpack = Unpacker(_Told)
-    for task in tasks:
-        try:
-            told = unpack(task.kept.read_bytes())
-        except msgspec.MsgspecError:
-            _keep(task)
-            told = unpack(task.kept.read_bytes())
+    for task, told in zip(tasks, every, strict=True):
         entries.append(told.entries)
         surroundings += told.surroundings
         problems += told.problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -238,6 +239,27 @@ def test_more_false_alarms_and_more_reference_points_mean_lower_limits() -> None
 def test_a_value_that_is_no_positive_number_is_refused_by_its_place(bad: float) -> None:
     with pytest.raises(AssayError, match="value 2 of the history"):
         detect([1.0, 1.0, bad])
+
+
+@pytest.mark.parametrize("ends", [(1e300, 1e-300), (1e-300, 1e300)])
+def test_a_change_beyond_all_ratios_is_told_as_the_largest_one(ends: tuple[float, float]) -> None:
+    levels = [ends[0]] * 30 + [ends[1]] * 30
+    [step] = detect(levels).steps
+    [change] = detect(levels, environments=["old"] * 30 + ["new"] * 30).environment_changes
+    for ratio in (step.ratio, change.ratio):
+        assert ratio is not None
+        assert math.isfinite(ratio.estimate)
+        assert abs(math.log(ratio.estimate)) > 690.0
+    spike = [ends[0]] * 30 + [ends[1]] + [ends[0]] * 30
+    scattered = (np.array(spike) * noise(1, 61)).tolist()
+    [spiked] = [one for one in detect(scattered).spikes if one.index == 30]
+    assert 0.0 < spiked.ratio < math.inf
+
+
+def test_a_drift_beyond_all_ratios_is_told() -> None:
+    values = np.exp(np.linspace(-690.0, 690.0, 60) + np.log(noise(2, 60))).tolist()
+    [drift] = detect(values, min_change=0.1).drifts
+    assert math.isfinite(drift.ratio.estimate)
 
 
 def test_arguments_that_do_not_go_together_are_refused() -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
+import multiprocessing
 import random
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import store
 from harness.case_run import case_runs
+from harness.errors import AssayError
 from harness.findings import findings
 from harness.history import histories
 from harness.records import Case, Measurement, Outcome, Result, Work
@@ -177,6 +183,39 @@ def test_several_processes_find_what_one_does(history: History) -> None:
     alone = findings(every, false_alarms=0.75, min_change=0.0, processes=1)
     assert alone
     assert findings(every, false_alarms=0.75, min_change=0.0, processes=2) == alone
+
+
+def test_a_drift_beyond_all_ratios_is_told_as_the_largest_one(history: History) -> None:
+    root = history(noisy([1.0] * 60))
+    contents = store.read(root)
+    [series] = histories(case_runs((one.run, one.result) for one in contents.results))
+    far = series.points.scaled(np.exp(np.linspace(-690.0, 690.0, 60)))
+    [drift] = [
+        one
+        for one in findings([replace(series, points=far)], false_alarms=0.75, min_change=0.0)
+        if one.kind == "drift"
+    ]
+    assert drift.ratio is not None
+    assert 1e300 < drift.ratio.estimate < math.inf
+
+
+def test_a_process_that_was_killed_is_one_line(history: History) -> None:
+    root = history(noisy([1.0] * 20))
+    contents = store.read(root)
+    series = histories(case_runs((one.run, one.result) for one in contents.results))
+    killer = threading.Thread(target=kill_a_process)
+    killer.start()
+    with pytest.raises(AssayError, match="was killed, for want of memory perhaps"):
+        findings(series, false_alarms=0.75, min_change=0.0, processes=2)
+    killer.join()
+
+
+def kill_a_process() -> None:
+    deadline_s = time.monotonic() + 30.0
+    while not multiprocessing.active_children() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    for one in multiprocessing.active_children():
+        one.kill()
 
 
 def test_no_history_is_one_line_with_the_fix(assay: Any, history: History) -> None:

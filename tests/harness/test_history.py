@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pytest
@@ -129,6 +131,17 @@ def test_other_settings_are_another_series() -> None:
     }
 
 
+@pytest.mark.parametrize("where", ["settings", "device"])
+def test_facts_that_are_nested_too_deeply_are_told_in_short(where: str) -> None:
+    deep: Any = {"threads": 1}
+    for _ in range(2_000):
+        deep = {"a": deep}
+    facts: dict[str, Any] = {where: {"driver": deep}}
+    [series] = histories([run(1, 2.0, **facts), run(2, 2.0, **facts)])
+    assert len(series.points) == 2
+    assert len(series.settings) < 200
+
+
 def test_a_point_tells_where_it_comes_from() -> None:
     [series] = histories([run(1, 2.0, 2.2, at=5.0), run(1, 2.1, at=9.0)])
     [point] = series.points
@@ -197,6 +210,25 @@ def test_what_cannot_stand_in_a_history_is_left_out(left_out: CaseRun) -> None:
 def test_a_slower_machine_cancels_in_a_normalised_history() -> None:
     [series] = histories([run(1, 2.0), run(2, 2.4, canary_s=0.0012), run(3, 2.0)])
     assert estimates(normalised(series)) == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_the_median_of_the_canaries_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    [series] = histories([run(number, 2.0) for number in range(5)])
+    taken: list[int] = []
+
+    def counted(values: Iterable[float]) -> float:
+        found = list(values)
+        taken.append(len(found))
+        return median(found)
+
+    monkeypatch.setattr("harness.history.median", counted)
+    normalised(series)
+    assert taken == [5]
+
+
+def test_a_history_without_a_canary_has_nothing_to_normalise() -> None:
+    [series] = histories([run(1, 2.0, canary_s=0.0)])
+    assert len(normalised(series).points) == 0
 
 
 def test_another_kind_of_canary_is_not_compared() -> None:

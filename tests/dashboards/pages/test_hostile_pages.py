@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.asv_names import safe_name
+from dashboards.pages import collect, write_pages
 from dashboards.pages.jsonfile import MAX_LOG, MAX_REASON
 from dashboards.pages.names import file_names
+from harness.case_run import CaseRun
 from harness.records import Outcome
+from harness.stored import Contents, StoredResult
 from tests.dashboards.pages.fabricated import Pages, make
 
+Fill = Callable[[Iterable[CaseRun]], Path]
 Written = Callable[..., Pages]
 
 NAMES = [
@@ -102,3 +106,53 @@ def test_environments_of_any_form_are_bounded(written: Written) -> None:
     one = make(0, facts={"packages": {str(i): "v" * 9000 for i in range(3000)}, "cpu": [[[]]] * 9})
     pages = written([one])
     assert len(pages.bytes()[f"runs/{pages('runs')['runs'][0]['file']}.json"]) < 3_000_000
+
+
+@pytest.mark.parametrize("depth", range(900, 976, 4))
+def test_settings_of_any_depth_are_shown_or_told(fill: Fill, tmp_path: Path, depth: int) -> None:
+    root = fill([make(0, run="night-000", facts={"settings": "DEEP"})])
+    nest(root, depth)
+    found = collect(root, tmp_path / "cache")
+    write_pages(found, tmp_path / "html", project="toy")
+    assert len(found.pages) == (not found.problems)
+
+
+def test_inputs_of_any_depth_are_compared(fill: Fill, tmp_path: Path) -> None:
+    inputs = {"data": "DEEP"}
+    root = fill([make(0, run=f"on-{name}", backend=name, inputs=inputs) for name in ("cpu", "gpu")])
+    nest(root, 800)
+    found = collect(root, tmp_path / "cache")
+
+    def write_from_afar(frames: int) -> None:
+        if frames:
+            write_from_afar(frames - 1)
+        else:
+            write_pages(found, tmp_path / "html", project="toy")
+
+    write_from_afar(150)
+    assert len(found.pages) == 2
+
+
+def nest(root: Path, depth: int) -> None:
+    """Put objects within objects where the results say so."""
+    nested = '{"a":' * depth + "1" + "}" * depth
+    for path in root.glob("*/*-?.json"):
+        path.write_text(path.read_text().replace('"DEEP"', nested))
+
+
+def test_what_only_the_reader_can_follow_costs_its_run_and_is_told(
+    fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(2_000):  # more than this Python's reader can, but not than that of others
+        deep = {"a": deep}
+
+    def read_deep(folder: Path) -> Contents:
+        [result] = make(0, processes=1, inputs=deep).results
+        return Contents((StoredResult(folder.name, folder, result),), ())
+
+    monkeypatch.setattr("dashboards.pages.stored.read_folder", read_deep)
+    found = collect(fill([make(0, run="night-000")]), tmp_path / "cache")
+    [problem] = found.problems
+    assert "night-000 holds values that are nested too deeply; move it away" in problem
+    assert not found.pages

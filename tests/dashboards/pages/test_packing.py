@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -69,6 +70,13 @@ def test_no_damage_goes_unseen(data: st.DataObject) -> None:
 def test_a_record_of_another_class_is_refused() -> None:
     with pytest.raises(msgspec.MsgspecError):
         Unpacker(Other)(packed(page([], [])))
+
+
+def test_a_text_that_is_not_utf_8_is_refused() -> None:
+    content = msgspec.msgpack.encode({"name": "ab"}).replace(b"ab", b"\xff\xfe")
+    checked = crc32(content).to_bytes(4, "little") + content
+    with pytest.raises(msgspec.MsgspecError):
+        Unpacker(Page)(checked)
 
 
 def test_what_is_no_column_cannot_be_packed() -> None:

@@ -330,6 +330,24 @@ def test_long_lists_are_cut_and_say_how_much_is_left(written: Written) -> None:
     assert overview["left_out"] == [["old", 5], ["dirty", 3]]
 
 
+def test_what_cannot_be_measured_is_cut_and_says_how_much_is_left(written: Written) -> None:
+    energy = make(0).result.measurements[2]
+    cases = [
+        make(0, variant=f"v{number}", measurements=(replace(energy, reason=f"reason {number}"),))
+        for number in range(210)
+    ]
+    overview = written(cases)("overview")
+    assert (len(overview["unavailable"]), overview["more"]["unavailable"]) == (200, 10)
+
+
+def test_values_that_are_nested_too_deeply_are_one_line(tmp_path: Path) -> None:
+    deep: Any = {}
+    for _ in range(2_000):
+        deep = {"a": deep}
+    with pytest.raises(AssayError, match="nested too deeply"):
+        write_pages([make(0, facts={"kernel": deep})], tmp_path / "html", project="toy")
+
+
 def test_equal_failures_are_one_line(written: Written) -> None:
     cases = [
         make(0, variant=f"v{number}", outcome=Outcome.FAILED, reason="the same")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,34 +17,15 @@ from hypothesis import strategies as st
 
 from dashboards.asv_export import export
 from dashboards.pages import collect, write_pages
+from dashboards.pages.packing import packed
 from harness import store
 from harness.case_run import CaseRun, case_runs
 from harness.errors import AssayError
 from harness.records import Outcome
+from harness.stored import run_folders
 from tests.dashboards.pages.fabricated import Pages, make
 
 Fill = Callable[[Iterable[CaseRun]], Path]
-
-
-@pytest.fixture
-def fill(tmp_path: Path) -> Fill:
-    """Return what stores cases of runs as finished runs, and gives the results folder."""
-
-    def write(cases: Iterable[CaseRun]) -> Path:
-        root = tmp_path / "results"
-        runs: dict[str, list[CaseRun]] = {}
-        for one in cases:
-            runs.setdefault(one.run, []).append(one)
-        for run, own in runs.items():
-            folder = root / run
-            folder.mkdir(parents=True)
-            for result in (result for one in own for result in one.results):
-                path = folder / f"{result.case.key}-{result.process}.json"
-                store.write_record(path, "result", result)
-            store.write_record(folder / "finished", "finished_at", 0.0)
-        return root
-
-    return write
 
 
 def cases_of(count: int) -> list[CaseRun]:
@@ -81,10 +65,32 @@ def test_many_runs_are_read_by_several_processes_to_the_same_end(
     root = fill(cases_of(18))
     write_pages(stored_cases(root), tmp_path / "direct", project="toy")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    # Here, and not in other processes, none of the runs can be kept.
+    monkeypatch.setattr("dashboards.pages.stored.replace_file", None)
     assert pages_of(root, tmp_path / "first") == Pages(tmp_path / "direct").bytes()
 
 
-def test_a_finished_run_is_not_read_again(fill: Fill, tmp_path: Path) -> None:
+def test_a_worker_that_was_killed_is_one_line(
+    fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fill(cases_of(18))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    with pytest.raises(AssayError, match="was killed, for want of memory perhaps"):
+        collect(root, tmp_path / "cache")
+    killer.join()
+
+
+def kill_a_worker() -> None:
+    deadline_s = time.monotonic() + 30.0
+    while not multiprocessing.active_children() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
+def test_a_run_that_stays_as_it_is_is_not_read_again(fill: Fill, tmp_path: Path) -> None:
     root = fill(cases_of(2))
     before = pages_of(root, tmp_path / "html")
     for path in root.glob("*/*-?.json"):
@@ -121,6 +127,37 @@ def test_a_cache_that_lost_something_is_made_again(fill: Fill, tmp_path: Path, s
     assert len(collect(root, tmp_path / "cache").cases()) == 9
 
 
+def test_a_page_that_was_cut_short_is_made_again(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(3))
+    before = pages_of(root, tmp_path / "html")
+    path = next((tmp_path / "cache" / "runs").glob("*.json"))
+    os.truncate(path, path.stat().st_size - 9)
+    assert pages_of(root, tmp_path / "html") == before
+
+
+def test_pages_of_cases_in_memory_leave_the_cache_as_it_is(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(2))
+    before = pages_of(root, tmp_path / "html")
+    other = [make(0, 7.0, run=f"night-{number:03}") for number in range(2)]
+    write_pages(other, tmp_path / "html", project="toy")
+    assert pages_of(root, tmp_path / "html") == before
+
+
+def test_a_run_that_is_deleted_meanwhile_is_left_out(
+    fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fill(cases_of(2))
+
+    def listed(root: Path) -> list[Path]:
+        found = run_folders(root)
+        shutil.rmtree(root / "night-001")
+        return found
+
+    monkeypatch.setattr("dashboards.pages.stored.run_folders", listed)
+    found = collect(root, tmp_path / "cache")
+    assert (set(found.pages), found.problems) == ({"night-000"}, ())
+
+
 @pytest.mark.parametrize("damage", [lambda found: found[:-9], bytes.swapcase, lambda _: b""])
 def test_a_damaged_cache_is_made_again(
     fill: Fill, tmp_path: Path, damage: Callable[[bytes], bytes]
@@ -132,10 +169,22 @@ def test_a_damaged_cache_is_made_again(
     assert pages_of(root, tmp_path / "html") == before
 
 
-def test_damaged_cases_are_one_line_with_the_fix(fill: Fill, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda found: found[:-9],
+        lambda found: found.replace(b"torch", b"\xff\xfe\xff\xfe\xff"),
+        lambda found: found.replace(b"2.12.0", b"9.12.0"),
+        lambda _: packed({"environments": [], "cases": [], "places": [[0]]}),
+    ],
+    ids=["cut", "no UTF-8", "one bit", "another shape"],
+)
+def test_damaged_cases_are_one_line_with_the_fix(
+    fill: Fill, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     found = collect(fill(cases_of(1)), tmp_path / "cache")
     [path] = (tmp_path / "cache" / "runs").glob("*.cases")
-    path.write_bytes(path.read_bytes()[:-9])
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(AssayError, match="is damaged; delete"):
         found.cases()
 
@@ -148,6 +197,20 @@ def test_damage_in_the_store_is_told_every_time(fill: Fill, tmp_path: Path) -> N
         [problem] = collect(root, tmp_path / "cache").problems
         assert str(path) in problem
         assert "is damaged" in problem
+
+
+def test_damage_that_was_mended_in_place_is_told_no_more(fill: Fill, tmp_path: Path) -> None:
+    root = fill(cases_of(2))
+    before = pages_of(root, tmp_path / "html")
+    path = next(root.glob("*/*-0.json"))
+    whole, folder = path.read_bytes(), path.parent.stat()
+    path.write_text("{")
+    shutil.rmtree(tmp_path / "cache")
+    assert collect(root, tmp_path / "cache").problems
+    path.write_bytes(whole)
+    assert path.parent.stat().st_mtime_ns == folder.st_mtime_ns
+    assert collect(root, tmp_path / "cache").problems == ()
+    assert pages_of(root, tmp_path / "html") == before
 
 
 def test_a_run_without_a_name_in_utf_8_is_told(fill: Fill, tmp_path: Path) -> None:
