@@ -221,7 +221,7 @@ def test_threads_together_visit_every_interaction_once(
 def test_a_trainer_tells_how_it_trains(small: Interactions, device: Device) -> None:
     told = block.run(training(small, SETTINGS, 0), device).recipe()  # type: ignore[attr-defined]
     assert told["sampler"] == "shared by a block"
-    assert told["batch"] == 128
+    assert told["batch"] == 64
     assert told["instructions"] == available()[0].name
     told = block.run_float32(training(small, SETTINGS, 0), device).recipe()  # type: ignore[attr-defined]
     assert told["products"] == "float32"
