@@ -251,7 +251,10 @@ class Heat:
         who = "all users" if everyone else f"of {ranked} users drawn by chance all"
         return Quality(
             values,
-            detail=f"{who} that have test items, all items ranked, training items left out",
+            detail=(
+                f"{who} that have test items, all items ranked, training items left out; "
+                f"a step is {state.share:.3g} of a training; {_declared(state.trainer)}"
+            ),
         )
 
     def counters(self, state: State) -> Mapping[str, float]:
@@ -303,15 +306,9 @@ class Heat:
         return {"compile": trainer.compile_s} if isinstance(trainer, Compiles) else {}
 
     def inputs(self, state: State) -> Facts:
-        """Return how the variant trains, the interactions' shape and the digest of their content.
-
-        `share_of_training` is the part of a complete training that a step does.
-        """
+        """Return the shape of the interactions and the digest of their content."""
         data = state.training.interactions
-        trainer = state.trainer
         return {
-            **({"recipe": trainer.recipe()} if isinstance(trainer, Declares) else {}),
-            "share_of_training": state.share,
             "data": state.training.settings.data,
             "users": data.users,
             "items": data.items,
@@ -339,6 +336,12 @@ class Heat:
     def datasets(self) -> Sequence[Dataset]:
         """Return the data sets that `assay data` fetches."""
         return DATASETS
+
+
+def _declared(trainer: Trainer) -> str:
+    """Return how a variant trains, in words: variants with unlike inputs would not compare."""
+    recipe = trainer.recipe() if isinstance(trainer, Declares) else {}
+    return ", ".join(f"{name} {value}" for name, value in recipe.items())
 
 
 def _learned(state: State) -> Learned:
