@@ -10,8 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import platformdirs
-
+from harness.cache import cache_root
 from harness.errors import AssayError
 
 WORKTREES, ENVIRONMENTS, PACKAGES = "worktrees", "environments", "packages"
@@ -26,8 +25,7 @@ def cache_folder() -> Path:
     Raises:
         AssayError: the path cannot be part of PYTHONPATH.
     """
-    given = os.environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")
-    folder = Path(given).absolute() / "ab"
+    folder = cache_root().absolute() / "ab"
     if os.pathsep in str(folder):
         raise AssayError(
             f"the cache folder {folder} cannot be put on PYTHONPATH, whose paths hold no "

@@ -20,7 +20,6 @@ of users and the rows of negatives by gradients made of those kept rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -29,9 +28,10 @@ import numpy.typing as npt
 from harness.protocols import Device
 from harness.records import Facts
 from workloads.heat import reference
-from workloads.heat.block_kernel import LOW, ROW_MULTIPLE, block_epoch
-from workloads.heat.host_sgd import Algorithm, Epoch, HostSgd, Pairs
+from workloads.heat.block_kernel import ROW_MULTIPLE, block_epoch
+from workloads.heat.host_sgd import Algorithm, Epoch, HostSgd
 from workloads.heat.instruction_sets import InstructionSet, available
+from workloads.heat.pairs import LOW, Pairs
 from workloads.heat.random_stream import first_items
 from workloads.heat.settings import Settings
 from workloads.heat.simd import BFLOAT16, FLOAT32, INT8
@@ -130,7 +130,7 @@ def run(training: Training, device: Device) -> Trainer:
 
 def run_float32(training: Training, device: Device) -> Trainer:
     """Return the trainer that filters in float32, with the widest vectors of this processor."""
-    return _trainer(training, _first(lambda kind: kind.unit == FLOAT32))
+    return _trainer(training, next(kind for kind in available() if kind.unit == FLOAT32))
 
 
 def _trainer(training: Training, kind: InstructionSet) -> Trainer:
@@ -140,7 +140,3 @@ def _trainer(training: Training, kind: InstructionSet) -> Trainer:
 
         return BlockSimplex(training, kind)
     return HostSgd(training, algorithm(kind))
-
-
-def _first(wanted: Callable[[InstructionSet], bool]) -> InstructionSet:
-    return next(filter(wanted, available()))

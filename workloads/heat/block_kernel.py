@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat import reference
 from workloads.heat.block_simplex_kernel import (
     NO_TOWER,
     Tower,
     end_block,
-    meet,
+    meet_positive,
     new_scratch,
     start_block,
 )
 from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import InstructionSet, native_lanes
+from workloads.heat.llvm_vectors import LINE
+from workloads.heat.meeting import meet, scale_of
+from workloads.heat.pairs import LOW
 from workloads.heat.quantise import (
     Floats,
     Words,
@@ -42,23 +44,18 @@ from workloads.heat.simd import (
 )
 
 _float = np.float32
-_FLOOR = _float(reference.NORM_FLOOR**2)
 _LANES = native_lanes()
-_LINE = 16  # float32 in a cache line
 _AHEAD = 8  # interactions whose rows are asked for before they are needed
 _WORD_BITS = 64
 _TILE = 8  # rows of the highest tile
 
-ROW_MULTIPLE = max(_LINE, SUMMED * _LANES)
+ROW_MULTIPLE = max(LINE, SUMMED * _LANES)
 """Rows are padded with zeros to a multiple of this many columns."""
-
-LOW = 0xFFFFFFFF
-"""Of an interaction: the item; what is above is the user."""
 
 
 @compiled(forceinline=True)
 def _fetch(rows: Floats, row: int, dim: int) -> None:
-    for d in range(0, dim, _LINE):
+    for d in range(0, dim, LINE):
         prefetch(rows, row, d)
 
 
@@ -68,16 +65,7 @@ def _positive(
     dim: int,
 ) -> tuple[np.float32, np.float32]:  # fmt: skip
     """Write the user's row at length 1, turn both rows; return one over its length, the cosine."""
-    user_square = _float(0)
-    item_square = _float(0)
-    product = _float(0)
-    for d in range(dim):
-        user_square += users[user, d] * users[user, d]
-        item_square += items[item, d] * items[item, d]
-        product += users[user, d] * items[item, d]
-    user_scale = _float(1) / np.sqrt(max(user_square, _FLOOR))
-    item_scale = _float(1) / np.sqrt(max(item_square, _FLOOR))
-    cosine = product * user_scale * item_scale
+    user_scale, item_scale, cosine = meet(users, user, items, item, dim)
     across = lr * user_scale * item_scale
     user_keeps = _float(1) - lr * cosine * user_scale * user_scale
     item_keeps = _float(1) - lr * cosine * item_scale * item_scale
@@ -96,10 +84,10 @@ def _normalise(items: Floats, item: int, unit: Floats, row: int, dim: int) -> np
     square = _float(0)
     for d in range(dim):
         square += items[item, d] * items[item, d]
-    scale = _float(1) / np.sqrt(max(square, _FLOOR))
+    scale = scale_of(square)
     for d in range(dim):
         unit[row, d] = items[item, d] * scale
-    return _float(scale)
+    return scale
 
 
 @compiled(forceinline=True)
@@ -232,7 +220,9 @@ def _compiled(dim: int, kind: InstructionSet, has_tower: bool) -> Callable[..., 
                     _fetch(items, ahead & LOW, dim)
                 pair = interactions[start + k]
                 if has_tower:
-                    user_scale[k], cosine = meet(scratch, k, items, pair & LOW, lr, user_unit, dim)
+                    user_scale[k], cosine = meet_positive(
+                        scratch, k, items, pair & LOW, lr, user_unit, dim
+                    )
                 else:
                     user_scale[k], cosine = _positive(
                         users, pair >> 32, items, pair & LOW, lr, user_unit, k, dim

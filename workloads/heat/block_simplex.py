@@ -30,19 +30,19 @@ import numpy.typing as npt
 from harness.errors import AssayError
 from harness.records import Facts
 from workloads.heat import block, simplex_reference
-from workloads.heat.block_kernel import LOW, ROW_MULTIPLE, block_epoch
+from workloads.heat.block_kernel import ROW_MULTIPLE, block_epoch
 from workloads.heat.block_simplex_kernel import Tower, new_scratch, start_block
 from workloads.heat.host_sgd import (
     Algorithm,
     Epoch,
     Expected,
     HostSgd,
-    Pairs,
     loss_of_all,
     padded,
     replayed,
 )
 from workloads.heat.instruction_sets import InstructionSet
+from workloads.heat.pairs import LOW, Pairs
 from workloads.heat.reference import Floats
 from workloads.heat.settings import Settings
 from workloads.heat.training import Factors, Training, learning_problem

@@ -7,16 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat import reference
 from workloads.heat.compiled import compiled
+from workloads.heat.meeting import meet
+from workloads.heat.pairs import Pairs
 from workloads.heat.quantise import Floats, Words
 from workloads.heat.simd_matrix import HEIGHT_MULTIPLE, multiply, multiply_turned
 from workloads.heat.simd_rows import AHEAD, subtract_from_rows, sum_of_rows
 
-Pairs = npt.NDArray[np.int64]
-
 _float = np.float32
-_FLOOR = _float(reference.NORM_FLOOR**2)
 _STRIP = 16  # float32 in a cache line
 
 
@@ -169,7 +167,7 @@ def _padded(count: int) -> int:
 
 
 @compiled(forceinline=True, fastmath=True, error_model="numpy")
-def meet(
+def meet_positive(
     scratch: Scratch, k: int, items: Floats, item: int, lr: np.float32, unit: Floats, dim: int
 ) -> tuple[np.float32, np.float32]:
     """Write a user's vector at length 1, add the slope of the positive, turn the positive's row.
@@ -177,16 +175,7 @@ def meet(
     Returns one over the vector's length, and the cosine.
     """
     vectors, slopes, slot = scratch.vectors, scratch.slopes, scratch.slots[k]
-    user_square = _float(0)
-    item_square = _float(0)
-    product = _float(0)
-    for d in range(dim):
-        user_square += vectors[slot, d] * vectors[slot, d]
-        item_square += items[item, d] * items[item, d]
-        product += vectors[slot, d] * items[item, d]
-    user_scale = _float(1) / np.sqrt(max(user_square, _FLOOR))
-    item_scale = _float(1) / np.sqrt(max(item_square, _FLOOR))
-    cosine = product * user_scale * item_scale
+    user_scale, item_scale, cosine = meet(vectors, slot, items, item, dim)
     across = user_scale * item_scale
     along = cosine * user_scale * user_scale
     item_keeps = _float(1) - lr * cosine * item_scale * item_scale

@@ -19,6 +19,7 @@ from numba.core import event
 
 from harness.records import Facts
 from workloads.heat.evaluate import mean_loss
+from workloads.heat.pairs import Pairs, packed
 from workloads.heat.random_stream import shuffle
 from workloads.heat.settings import Settings
 from workloads.heat.training import (
@@ -33,9 +34,6 @@ from workloads.heat.training import (
 
 _COMPILING = event.TimingListener()
 event.register("numba:compile", _COMPILING)
-
-Pairs = npt.NDArray[np.int64]
-"""Interactions, each the user times 2^32 plus the item: one load, and one swap to shuffle."""
 
 
 class Epoch(Protocol):
@@ -93,7 +91,7 @@ class HostSgd:
         self._algorithm = algorithm
         self._users = padded(training.user_factors, algorithm.row_multiple)
         self._items = padded(training.item_factors, algorithm.row_multiple)
-        self._pairs = packed_pairs(training)
+        self._pairs = packed(training.interactions)
         self._order = np.empty_like(self._pairs)
         self._threads = numba.get_num_threads()
         self._told = np.zeros((self._threads, 3))
@@ -156,13 +154,7 @@ class HostSgd:
 
     def update_error(self, seed: int) -> float:
         """Return how far one epoch on one thread is from the reference, negatives replayed."""
-        problem = small_problem(self._training.settings, seed)
-        found, expected = replayed(self._algorithm, problem, 1, seed)
-        start = problem.user_factors, problem.item_factors
-        return max(
-            relative_error(after - before, wanted - before)
-            for before, after, wanted in zip(start, found, expected, strict=True)
-        )
+        return replay_error(self._algorithm, small_problem(self._training.settings, seed), seed)
 
     def loss_error(self, seed: int) -> float:
         """Return how far the loss after a small training is from the reference's, relative."""
@@ -180,8 +172,7 @@ class HostSgd:
     def _call(self, first: int, last: int, rate: float, seed: int, thread: int) -> None:
         settings = self._training.settings
         self._epoch(
-            self._users, self._items, self._order, first, last, settings.negatives,
-            np.float32(rate), np.float32(settings.margin), np.float32(settings.weight), seed,
+            self._users, self._items, self._order, first, last, *_numbers(settings, rate), seed,
             thread, self._told,
         )  # fmt: skip
 
@@ -191,11 +182,27 @@ def _compiling_s() -> float:
     return float(_COMPILING.duration) if _COMPILING.done else 0.0
 
 
+def _numbers(settings: Settings, rate: float) -> tuple[int, np.float32, np.float32, np.float32]:
+    """Return what an epoch takes from negatives to weight."""
+    margin, weight = np.float32(settings.margin), np.float32(settings.weight)
+    return settings.negatives, np.float32(rate), margin, weight
+
+
+def replay_error(algorithm: Algorithm, problem: Training, seed: int) -> float:
+    """Return how far one epoch of a problem moves the rows from where the reference moves them."""
+    found, expected = replayed(algorithm, problem, 1, seed)
+    start = problem.user_factors, problem.item_factors
+    return max(
+        relative_error(after - before, wanted - before)
+        for before, after, wanted in zip(start, found, expected, strict=True)
+    )
+
+
 def replayed(
     algorithm: Algorithm, problem: Training, epochs: int, seed: int
 ) -> tuple[tuple[Factors, Factors], tuple[npt.NDArray[np.float64], ...]]:
     """Return what one thread's epochs and what the reference's make of a problem, draws alike."""
-    settings, pairs = problem.settings, packed_pairs(problem)
+    settings, pairs = problem.settings, packed(problem.interactions)
     order = np.empty_like(pairs)
     users, items = (
         padded(factors, algorithm.row_multiple)
@@ -210,20 +217,11 @@ def replayed(
     for number in range(epochs):
         shuffle(pairs, order, 1, seed + number)
         rate = learning_rate(settings, settings.lr_sgd, number)
-        epoch(
-            users, items, order, 0, order.size, settings.negatives, np.float32(rate),
-            np.float32(settings.margin), np.float32(settings.weight), seed + number, 0, told,
-        )  # fmt: skip
+        numbers = _numbers(settings, rate)
+        epoch(users, items, order, 0, order.size, *numbers, seed + number, 0, told)
         expected = algorithm.expected(problem.starting_from(*expected), order, seed + number, rate)
     dim = settings.dim
     return (users[:, :dim], items[:, :dim]), expected
-
-
-def packed_pairs(training: Training) -> Pairs:
-    """Return int64 (interactions,): each user times 2^32 plus the item."""
-    pairs = training.interactions
-    packed: Pairs = (pairs.train_users().astype(np.int64) << 32) | pairs.train_items
-    return packed
 
 
 def padded(factors: Factors, multiple: int) -> Factors:

@@ -13,15 +13,15 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from secrets import token_hex
 
 import msgspec
-import platformdirs
 
+from harness.cache import cache_root
+from harness.errors import AssayError
+from harness.store import write_whole
 from workloads.heat.settings import Settings
 from workloads.heat.sources import source_of
 
@@ -39,7 +39,6 @@ class Learned:
         ndcg: NDCG@20 over the same.
         popularity_recall: of recommending the most popular items.
         untrained_recall: of the initial factors.
-        train_s: how long the training took, s.
     """
 
     loss_before: float
@@ -48,7 +47,6 @@ class Learned:
     popularity_recall: float
     untrained_recall: float
     ndcg: float = 0.0
-    train_s: float = 0.0
 
 
 def kept(folder: Path, digest: str) -> Learned | None:
@@ -61,18 +59,14 @@ def kept(folder: Path, digest: str) -> Learned | None:
 
 def keep(folder: Path, digest: str, learned: Learned) -> None:
     """Keep what was learnt under a digest; a folder that cannot be written to keeps nothing."""
-    part = folder / f".{digest}.{token_hex(4)}"
-    try:
+    with suppress(OSError, AssayError):
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(msgspec.json.encode(learned))
-        part.replace(folder / f"{digest}.json")
-    except OSError:
-        part.unlink(missing_ok=True)
+        write_whole(folder / f"{digest}.json", msgspec.json.encode(learned))
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+def cache_folder() -> Path:
     """Return where trainings are kept."""
-    return Path(environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")) / "heat"
+    return cache_root() / "heat"
 
 
 def digest_of(variant: str, run: str, device: str, settings: Settings, seed: int, data: str) -> str:

@@ -5,7 +5,7 @@ All arrays are C-contiguous; `context` and `builder` are those that numba hands 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -20,6 +20,12 @@ untyped_intrinsic: Any = intrinsic
 SIZE = ir.IntType(64)
 WORD = ir.IntType(32)
 FLOAT = ir.FloatType()
+
+LINE = 16
+"""Numbers of four bytes in a cache line."""
+
+Step = Callable[[Any, list[Any]], list[Any]]
+"""Builds a loop's body, given its counter and the values that it carries; returns the next ones."""
 
 
 def declared(module: Any, result: Any, arguments: Sequence[Any], name: str) -> Any:
@@ -68,3 +74,32 @@ def splat(builder: Any, value: Any, vector: Any) -> Any:
     return builder.shuffle_vector(
         one, nothing, ir.Constant(ir.VectorType(WORD, vector.count), [0] * vector.count)
     )
+
+
+def counted_loop(builder: Any, first: Any, last: Any, begin: list[Any], step: Step) -> list[Any]:
+    """Build a loop from `first` up to `last`, at least once; return the values it ends with."""
+    before = builder.block
+    loop = builder.append_basic_block("loop")
+    after = builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    at = builder.phi(SIZE)
+    at.add_incoming(first, before)
+    carried = [builder.phi(value.type) for value in begin]
+    for one, value in zip(carried, begin, strict=True):
+        one.add_incoming(value, before)
+    found = step(at, carried)
+    following = builder.add(at, SIZE(1))
+    at.add_incoming(following, loop)
+    for one, value in zip(carried, found, strict=True):
+        one.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, last), loop, after)
+    builder.position_at_end(after)
+    return found
+
+
+def ask_for(builder: Any, at: Any, *, write: bool) -> None:
+    """Ask for the cache line of a pointer, to be needed soon."""
+    byte = ir.IntType(8).as_pointer()
+    call = declared(builder.module, ir.VoidType(), [byte, WORD, WORD, WORD], "llvm.prefetch.p0")
+    builder.call(call, [builder.bitcast(at, byte), WORD(int(write)), WORD(3), WORD(1)])

@@ -22,8 +22,9 @@ from harness.host import read_cpu
 from harness.protocols import Device
 from harness.records import Facts
 from workloads.heat import reference
-from workloads.heat.host_sgd import Algorithm, Epoch, HostSgd, Pairs
-from workloads.heat.per_sample_kernel import LOW, ROW_MULTIPLE, drawn, per_sample_epoch
+from workloads.heat.host_sgd import Algorithm, Epoch, HostSgd
+from workloads.heat.pairs import LOW, Pairs
+from workloads.heat.per_sample_kernel import ROW_MULTIPLE, drawn, per_sample_epoch
 from workloads.heat.settings import Settings
 from workloads.heat.tile import Tile, chosen_tile
 from workloads.heat.training import Trainer, Training

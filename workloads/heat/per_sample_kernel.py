@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat import reference
 from workloads.heat.compiled import compiled
+from workloads.heat.llvm_vectors import LINE
+from workloads.heat.meeting import meet, scale_of
+from workloads.heat.pairs import LOW
 from workloads.heat.random_stream import first_state, item_of, next_state
 from workloads.heat.simd import prefetch
 
 _float = np.float32
-_FLOOR = _float(reference.NORM_FLOOR**2)
-_LINE = 16  # float32 in a cache line
-LOW = 0xFFFFFFFF
-"""Of an interaction: the item; what is above is the user."""
 
 AHEAD = 16
 """Negatives whose rows are asked for before they are needed; a power of two."""
 
-ROW_MULTIPLE = _LINE
+ROW_MULTIPLE = LINE
 """Rows are padded with zeros to a multiple of this many columns."""
 
 
@@ -52,7 +50,7 @@ def per_sample_epoch(dim: int, tile: int, refresh: int) -> Callable[..., Any]:
         tiled = np.zeros(max(tile, 1), np.int64)
         ahead = np.zeros(AHEAD, np.int64)
         slope = _float(weight / negatives)
-        loss = 0.0
+        loss: Any = 0.0
         active = 0
         slot = 0
         for interaction in range(first, last):
@@ -65,21 +63,12 @@ def per_sample_epoch(dim: int, tile: int, refresh: int) -> Callable[..., Any]:
                     state = next_state(state)
                     ahead[place] = _item(state, tiled, tile, items.shape[0])
             if interaction + 1 < last:
-                for d in range(0, dim, _LINE):
+                for d in range(0, dim, LINE):
                     prefetch(users, pairs[interaction + 1] >> 32, d)
                     prefetch(items, pairs[interaction + 1] & LOW, d)
             user = pairs[interaction] >> 32
             item = pairs[interaction] & LOW
-            user_square = _float(0)
-            item_square = _float(0)
-            product = _float(0)
-            for d in range(dim):
-                user_square += users[user, d] * users[user, d]
-                item_square += items[item, d] * items[item, d]
-                product += users[user, d] * items[item, d]
-            user_scale = _float(1) / np.sqrt(max(user_square, _FLOOR))
-            item_scale = _float(1) / np.sqrt(max(item_square, _FLOOR))
-            cosine = product * user_scale * item_scale
+            user_scale, item_scale, cosine = meet(users, user, items, item, dim)
             loss += _float(1) - cosine
             along = -cosine
             rate = lr * item_scale
@@ -93,14 +82,14 @@ def per_sample_epoch(dim: int, tile: int, refresh: int) -> Callable[..., Any]:
                 following = _item(state, tiled, tile, items.shape[0])
                 ahead[slot] = following
                 slot = (slot + 1) % AHEAD
-                for d in range(0, dim, _LINE):
+                for d in range(0, dim, LINE):
                     prefetch(items, following, d)
                 item_square = _float(0)
                 product = _float(0)
                 for d in range(dim):
                     item_square += items[item, d] * items[item, d]
                     product += items[item, d] * direction[d]
-                item_scale = _float(1) / np.sqrt(max(item_square, _FLOOR))
+                item_scale = scale_of(item_square)
                 cosine = product * item_scale
                 if cosine > margin:
                     active += 1

@@ -13,13 +13,15 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 
 from workloads.heat.llvm_vectors import (
     FLOAT,
     SIZE,
     WORD,
+    ask_for,
     constant,
+    counted_loop,
     declared,
     element_of,
     load_vector,
@@ -51,11 +53,7 @@ def prefetch(context: Any, array: Any, row: Any, column: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         start = element_of(context, builder, signature.args[0], values[0], values[1])
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, WORD, WORD, WORD])
-        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        at = builder.bitcast(builder.gep(start, [values[2]]), byte)
-        builder.call(call, [at, WORD(1), WORD(3), WORD(1)])
+        ask_for(builder, builder.gep(start, [values[2]]), write=True)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), generate
@@ -96,32 +94,22 @@ def sum_rows(
         of_rows, of_places, of_weights, _, _, of_total, *_ = signature.args
         rows, places, weights, first, last, total, start, _ = values
         fma = declared(builder.module, vector, [vector] * 3, f"llvm.fma.v{width}f32")
-        before = builder.block
-        loop = builder.append_basic_block("sum")
-        after = builder.append_basic_block("summed")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        at = builder.phi(SIZE)
-        at.add_incoming(first, before)
-        sums = [builder.phi(vector) for _ in range(SUMMED)]
-        place = builder.load(element_of(context, builder, of_places, places, at))
-        weight = builder.load(element_of(context, builder, of_weights, weights, at))
-        share = splat(builder, weight, vector)
-        row = element_of(context, builder, of_rows, rows, builder.sext(place, SIZE))
-        row = builder.gep(row, [start])
-        following = builder.add(at, SIZE(1))
-        at.add_incoming(following, loop)
-        longer = []
-        for number, one in enumerate(sums):
-            part = load_vector(builder, row, width * number, vector)
-            more = builder.call(fma, [share, part, one])
-            one.add_incoming(ir.Constant(vector, [0.0] * width), before)
-            one.add_incoming(more, loop)
-            longer.append(more)
-        builder.cbranch(builder.icmp_signed("<", following, last), loop, after)
-        builder.position_at_end(after)
+
+        def add(at: Any, sums: list[Any]) -> list[Any]:
+            place = builder.load(element_of(context, builder, of_places, places, at))
+            weight = builder.load(element_of(context, builder, of_weights, weights, at))
+            share = splat(builder, weight, vector)
+            row = element_of(context, builder, of_rows, rows, builder.sext(place, SIZE))
+            row = builder.gep(row, [start])
+            return [
+                builder.call(fma, [share, load_vector(builder, row, width * v, vector), one])
+                for v, one in enumerate(sums)
+            ]
+
+        begin = [ir.Constant(vector, [0.0] * width)] * SUMMED
+        sums = counted_loop(builder, first, last, begin, add)
         out = builder.gep(element_of(context, builder, of_total, total, SIZE(0)), [start])
-        for number, one in enumerate(longer):
+        for number, one in enumerate(sums):
             store_vector(builder, one, out, width * number)
         return context.get_dummy_value()
 
@@ -173,35 +161,21 @@ def filter_tile(
         start = element_of(context, builder, of_bias, bias, column)
         begin = [load_vector(builder, start, width * v, numbers) for v in range(TILE_VECTORS)]
         multiply = _multiply_add(builder.module, kind, width)
-        before = builder.block
-        loop = builder.append_basic_block("products")
-        after = builder.append_basic_block("filtered")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        at_unit = builder.phi(SIZE)
-        at_unit.add_incoming(SIZE(0), before)
-        sums = [[builder.phi(numbers) for _ in range(TILE_VECTORS)] for _ in range(tall)]
-        for line in sums:
-            for one, value in zip(line, begin, strict=True):
-                one.add_incoming(value, before)
-        above = builder.gep(element_of(context, builder, of_right, right, at_unit), [column])
-        there = [load_vector(builder, above, width * v, words) for v in range(TILE_VECTORS)]
-        more = []
-        for r in range(tall):
-            here = splat(builder, builder.load(builder.gep(rows[r], [at_unit])), words)
-            more.append(
-                [
+
+        def add(at: Any, sums: list[Any]) -> list[Any]:
+            above = builder.gep(element_of(context, builder, of_right, right, at), [column])
+            there = [load_vector(builder, above, width * v, words) for v in range(TILE_VECTORS)]
+            more = []
+            for r, start in enumerate(rows):
+                here = splat(builder, builder.load(builder.gep(start, [at])), words)
+                line = sums[r * TILE_VECTORS : (r + 1) * TILE_VECTORS]
+                more += [
                     multiply(builder, one, here, other)
-                    for one, other in zip(sums[r], there, strict=True)
+                    for one, other in zip(line, there, strict=True)
                 ]
-            )
-        following = builder.add(at_unit, SIZE(1))
-        at_unit.add_incoming(following, loop)
-        for line, longer in zip(sums, more, strict=True):
-            for one, value in zip(line, longer, strict=True):
-                one.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
-        builder.position_at_end(after)
+            return more
+
+        sums = counted_loop(builder, SIZE(0), depth, begin * tall, add)
         bits = ir.IntType(width * TILE_VECTORS)
         for r in range(tall):
             at = builder.add(row, SIZE(r))
@@ -209,11 +183,8 @@ def filter_tile(
             mask = ir.Constant(bits, 0)
             for v in range(TILE_VECTORS):
                 bound = splat(builder, least, numbers)
-                greater = (
-                    builder.icmp_signed(">", more[r][v], bound)
-                    if kind == INT8
-                    else builder.fcmp_ordered(">", more[r][v], bound)
-                )
+                compare = builder.icmp_signed if kind == INT8 else builder.fcmp_ordered
+                greater = compare(">", sums[r * TILE_VECTORS + v], bound)
                 part = builder.zext(builder.bitcast(greater, ir.IntType(width)), bits)
                 mask = builder.or_(mask, builder.shl(part, bits(width * v)))
             byte = builder.lshr(column, SIZE(3))

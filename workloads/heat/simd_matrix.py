@@ -19,6 +19,7 @@ from workloads.heat.llvm_vectors import (
     FLOAT,
     SIZE,
     constant,
+    counted_loop,
     declared,
     element_of,
     load_vector,
@@ -69,40 +70,31 @@ def _multiply_tile(
         multiply = declared(builder.module, vector, [vector] * 3, f"llvm.fma.v{width}f32")
         below = [builder.add(row, SIZE(r)) for r in range(tall)]
         rows = [] if flip else [element_of(context, builder, of_left, left, at) for at in below]
-        before = builder.block
-        loop = builder.append_basic_block("multiply")
-        after = builder.append_basic_block("multiplied")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        at = builder.phi(SIZE)
-        at.add_incoming(SIZE(0), before)
-        sums = [[builder.phi(vector) for _ in range(TILE_VECTORS)] for _ in range(tall)]
-        line = builder.gep(element_of(context, builder, of_right, right, at), [column])
-        there = [load_vector(builder, line, width * v, vector) for v in range(TILE_VECTORS)]
-        if flip:
-            start = element_of(context, builder, of_left, left, at)
-            places = [builder.gep(start, [each]) for each in below]
-        else:
-            places = [builder.gep(start, [at]) for start in rows]
-        following = builder.add(at, SIZE(1))
-        at.add_incoming(following, loop)
-        longer = []
-        for place, ones in zip(places, sums, strict=True):
-            here = splat(builder, builder.load(place), vector)
-            more = [
-                builder.call(multiply, [here, other, one])
-                for one, other in zip(ones, there, strict=True)
-            ]
-            for one, value in zip(ones, more, strict=True):
-                one.add_incoming(ir.Constant(vector, [0.0] * width), before)
-                one.add_incoming(value, loop)
-            longer.append(more)
-        builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
-        builder.position_at_end(after)
-        for at_row, more in zip(below, longer, strict=True):
+
+        def add(at: Any, sums: list[Any]) -> list[Any]:
+            line = builder.gep(element_of(context, builder, of_right, right, at), [column])
+            there = [load_vector(builder, line, width * v, vector) for v in range(TILE_VECTORS)]
+            if flip:
+                start = element_of(context, builder, of_left, left, at)
+                places = [builder.gep(start, [each]) for each in below]
+            else:
+                places = [builder.gep(start, [at]) for start in rows]
+            more = []
+            for r, place in enumerate(places):
+                here = splat(builder, builder.load(place), vector)
+                ones = sums[r * TILE_VECTORS : (r + 1) * TILE_VECTORS]
+                more += [
+                    builder.call(multiply, [here, other, one])
+                    for one, other in zip(ones, there, strict=True)
+                ]
+            return more
+
+        begin = [ir.Constant(vector, [0.0] * width)] * (tall * TILE_VECTORS)
+        sums = counted_loop(builder, SIZE(0), depth, begin, add)
+        for r, at_row in enumerate(below):
             to = builder.gep(element_of(context, builder, of_out, out, at_row), [column])
-            for v, value in enumerate(more):
-                store_vector(builder, value, to, width * v)
+            for v in range(TILE_VECTORS):
+                store_vector(builder, sums[r * TILE_VECTORS + v], to, width * v)
         return context.get_dummy_value()
 
     signature = types.void(left, types.intp, right, types.intp, out, turned, lanes, height)

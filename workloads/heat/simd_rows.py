@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 
 from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import native_lanes
 from workloads.heat.llvm_vectors import (
     FLOAT,
+    LINE,
     SIZE,
-    WORD,
+    ask_for,
     constant,
+    counted_loop,
     element_of,
     load_vector,
     store_vector,
@@ -25,10 +26,7 @@ from workloads.heat.llvm_vectors import (
 from workloads.heat.quantise import Floats
 from workloads.heat.simd import SUMMED
 
-Step = Callable[[Any, list[Any]], list[Any]]
-
 _LANES = native_lanes()
-_LINE = 16  # float32 in a cache line
 
 AHEAD = 8
 """Places by which rows are asked for before they are needed: so many follow the last."""
@@ -51,14 +49,14 @@ def _sum(
         begin = [ir.Constant(vector, [0.0] * width)] * many
 
         def add(at: Any, sums: list[Any]) -> list[Any]:
-            _ask(context, builder, of_rows, rows, of_places, places, at, start, many * width, 0)
+            _ask(context, builder, of_rows, rows, of_places, places, at, start, many * width, False)
             here = _row(context, builder, of_rows, rows, of_places, places, at, start)
             return [
                 builder.fadd(one, load_vector(builder, here, width * v, vector))
                 for v, one in enumerate(sums)
             ]
 
-        sums = _loop(builder, first, last, begin, add)
+        sums = counted_loop(builder, first, last, begin, add)
         to = builder.gep(element_of(context, builder, of_out, out, row), [start])
         for v, one in enumerate(sums):
             store_vector(builder, one, to, width * v)
@@ -85,41 +83,19 @@ def _subtract(
         parts = [load_vector(builder, given, width * v, vector) for v in range(many)]
 
         def subtract(at: Any, _: list[Any]) -> list[Any]:
-            _ask(context, builder, of_rows, rows, of_places, places, at, start, many * width, 1)
+            _ask(context, builder, of_rows, rows, of_places, places, at, start, many * width, True)
             here = _row(context, builder, of_rows, rows, of_places, places, at, start)
             for v, part in enumerate(parts):
                 less = builder.fsub(load_vector(builder, here, width * v, vector), part)
                 store_vector(builder, less, here, width * v)
             return []
 
-        _loop(builder, first, last, [], subtract)
+        counted_loop(builder, first, last, [], subtract)
         return context.get_dummy_value()
 
     size = types.intp
     signature = types.void(rows, places, size, size, other, size, size, lanes, vectors)
     return signature, generate
-
-
-def _loop(builder: Any, first: Any, last: Any, begin: list[Any], step: Step) -> list[Any]:
-    """Build a loop from `first` up to `last` that carries values; return those after it."""
-    before = builder.block
-    loop = builder.append_basic_block("rows")
-    after = builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    at = builder.phi(SIZE)
-    at.add_incoming(first, before)
-    carried = [builder.phi(value.type) for value in begin]
-    for one, value in zip(carried, begin, strict=True):
-        one.add_incoming(value, before)
-    found = step(at, carried)
-    following = builder.add(at, SIZE(1))
-    at.add_incoming(following, loop)
-    for one, value in zip(carried, found, strict=True):
-        one.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, last), loop, after)
-    builder.position_at_end(after)
-    return found
 
 
 def _row(
@@ -133,17 +109,13 @@ def _row(
 
 def _ask(
     context: Any, builder: Any, of_rows: Any, rows: Any, of_places: Any, places: Any, at: Any,
-    start: Any, size: int, write: int,
+    start: Any, size: int, write: bool,
 ) -> None:  # fmt: skip
     """Ask for the columns of the row that is needed `AHEAD` places later."""
-    byte = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, WORD, WORD, WORD])
-    call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
     later = builder.add(at, SIZE(AHEAD))
     row = _row(context, builder, of_rows, rows, of_places, places, later, start)
-    for column in range(0, size, _LINE):
-        to = builder.bitcast(builder.gep(row, [SIZE(column)]), byte)
-        builder.call(call, [to, WORD(write), WORD(3), WORD(1)])
+    for column in range(0, size, LINE):
+        ask_for(builder, builder.gep(row, [SIZE(column)]), write=write)
 
 
 @compiled()

@@ -87,27 +87,23 @@ class ChecksLoss(Protocol):
 
 
 @runtime_checkable
-class TrainsPartly(Protocol):
-    """A trainer that is so slow that a part of its training is timed."""
+class Declares(Protocol):
+    """A trainer that says how it trains."""
 
     def recipe(self) -> Facts:
-        """Return how it trains; `batch` is the number of interactions of an update."""
+        """Return optimiser, learning rate, batch (interactions of an update), sampler and more."""
         ...
+
+
+@runtime_checkable
+class TrainsPartly(Declares, Protocol):
+    """A trainer that is so slow that a part of its training is timed."""
 
     def train_part(self, interactions: int) -> None:
         """Train on so many interactions of an epoch, or more: to the end of a batch.
 
         What takes as long for few as for all is left out.
         """
-        ...
-
-
-@runtime_checkable
-class Declares(Protocol):
-    """A trainer that says how it trains."""
-
-    def recipe(self) -> Facts:
-        """Return optimiser, learning rate, batch, sampler and initialisation."""
         ...
 
 

@@ -81,10 +81,8 @@ def checks(trainer: Trainer, seed: int) -> Checks:
 def learn(trainer: Trainer, training: Training) -> Learned:
     """Train once from the start and return what came of it."""
     trainer.reset()
-    started = time.perf_counter()
     trainer.train()
-    factors = trainer.factors()
-    return learning(training, *factors, train_s=time.perf_counter() - started)
+    return learning(training, *trainer.factors())
 
 
 def time_to_recall(
@@ -117,9 +115,7 @@ def _trained(
     return evaluate.of_factors(*trainer.factors(), training.interactions).recall, taken
 
 
-def learning(
-    training: Training, user_factors: Factors, item_factors: Factors, train_s: float = 0.0
-) -> Learned:
+def learning(training: Training, user_factors: Factors, item_factors: Factors) -> Learned:
     """Return how far the factors are from the initial ones and from popularity."""
     interactions, settings = training.interactions, training.settings
     random = np.random.default_rng(training.seed)
@@ -142,7 +138,6 @@ def learning(
         ndcg=reached.ndcg,
         popularity_recall=evaluate.of_popularity(interactions).recall,
         untrained_recall=evaluate.of_factors(*start, interactions).recall,
-        train_s=train_s,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -67,7 +67,7 @@ _SIMPLEX = ("block", "block-float32")
 _QUICK_AT_A_COST = ("heat-tile",)
 """Variants that are shown with the recall that they cost, whatever it is."""
 
-_GATED_INTERACTIONS = 500_000
+GATED_INTERACTIONS = 500_000
 """From here on a variant must reach the baseline's recall. Fewer are too few updates of many
 interactions each, and too few users to tell two percent of recall apart."""
 
@@ -346,7 +346,7 @@ def _declared(trainer: Trainer) -> str:
 
 def _learned(state: State) -> Learned:
     """Return what one complete training learnt; of a slow variant, once for all its workers."""
-    digest = _digest(state, state.variant)
+    digest = _digest(state, state.variant, state.training.settings)
     found = kept(cache_folder(), digest) if state.sampled else None
     if found is None:
         found = learn(state.trainer, state.training)
@@ -356,26 +356,32 @@ def _learned(state: State) -> Learned:
 
 
 def _baseline(state: State) -> Learned | None:
-    """Return what the baseline learnt from the same start, where a worker has trained it."""
-    if state.variant == _BASELINE:
+    """Return what the baseline learnt from the same start, where a worker has trained it.
+
+    The baseline is the one with batches of its own, whatever `batch` says to the variant.
+    """
+    chosen = state.training.settings
+    if state.variant == _BASELINE and not chosen.batch:
         return None
-    return kept(cache_folder(), _digest(state, _BASELINE))
+    return kept(cache_folder(), _digest(state, _BASELINE, replace(chosen, batch=0)))
 
 
 def _floor(state: State) -> float:
     if state.variant in _QUICK_AT_A_COST:
         return 0.0
     baseline = _baseline(state)
-    if state.training.interactions.train_items.size < _GATED_INTERACTIONS:
+    if state.training.interactions.train_items.size < GATED_INTERACTIONS:
         baseline = None
     share = 0.0 if baseline is None else BASELINE_SHARE * baseline.recall
     return max(share, floor(state.training.settings, state.digest))
 
 
-def _digest(state: State, variant: str) -> str:
-    start = state.training
+def _digest(state: State, variant: str, chosen: Settings) -> str:
     run = next((one.run for one in _VARIANTS if one.name == variant), state.run)
-    return digest_of(variant, run, state.device, start.settings, start.seed, state.digest)
+    if variant == _BASELINE:
+        # What dense Adam does not know of makes no other training.
+        chosen = replace(chosen, lr_sgd=0.0, tile=0, refresh=0)
+    return digest_of(variant, run, state.device, chosen, state.training.seed, state.digest)
 
 
 def _shape(chosen: Settings) -> tuple[int, int, int]:

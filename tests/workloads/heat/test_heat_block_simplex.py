@@ -24,9 +24,10 @@ from workloads.heat.block_simplex import (
     small_blocks,
     user_vectors,
 )
-from workloads.heat.host_sgd import HostSgd, Pairs, replayed
+from workloads.heat.host_sgd import HostSgd, replayed
 from workloads.heat.instruction_sets import InstructionSet, available
 from workloads.heat.interactions import Interactions
+from workloads.heat.pairs import Pairs
 from workloads.heat.settings import Settings, settings
 from workloads.heat.simd_matrix import HEIGHT_MULTIPLE, WIDTH_MULTIPLE, multiply, multiply_turned
 from workloads.heat.simd_rows import AHEAD, subtract_from_rows, sum_of_rows

@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 
 from harness.protocols import Device
 from workloads.heat import block, evaluate, per_sample
-from workloads.heat.host_sgd import Algorithm, HostSgd, Pairs, packed_pairs, replayed
+from workloads.heat.host_sgd import Algorithm, HostSgd, replay_error, replayed
 from workloads.heat.instruction_sets import InstructionSet, available
 from workloads.heat.interactions import Interactions
+from workloads.heat.pairs import Pairs, packed
 from workloads.heat.per_sample_kernel import drawn
 from workloads.heat.random_stream import first_items, shuffle
 from workloads.heat.settings import Settings, settings
 from workloads.heat.tile import Tile, fitted_tile, used_for
-from workloads.heat.training import Training, relative_error, small_problem, training
+from workloads.heat.training import Training, small_problem, training
 from workloads.heat.verification import checks, judged, learn
 
 SETTINGS = settings(
@@ -39,15 +40,6 @@ ALGORITHMS = {
 }
 
 every = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
-
-
-def error(algorithm: Algorithm, problem: Training, seed: int) -> float:
-    start = problem.user_factors, problem.item_factors
-    found, expected = replayed(algorithm, problem, 1, seed)
-    return max(
-        relative_error(after - before, wanted - before)
-        for before, after, wanted in zip(start, found, expected, strict=True)
-    )
 
 
 @every
@@ -66,7 +58,7 @@ def error(algorithm: Algorithm, problem: Training, seed: int) -> float:
 )
 def test_an_epoch_is_that_of_the_reference(algorithm: Algorithm, chosen: Settings) -> None:
     for seed in range(3):
-        assert error(algorithm, small_problem(chosen, seed), seed) < 2e-5
+        assert replay_error(algorithm, small_problem(chosen, seed), seed) < 2e-5
 
 
 @every
@@ -75,7 +67,7 @@ def test_any_number_of_negatives_is_trained_on(algorithm: Algorithm, negatives: 
     problem = small_problem(replace(SETTINGS, batch=8), 3)
     many = replace(problem, settings=replace(problem.settings, negatives=negatives))
     # So many updates of few rows that roundings add up; a wrong sign or factor is 1.
-    assert error(algorithm, many, seed=3) < 1e-3
+    assert replay_error(algorithm, many, seed=3) < 1e-3
 
 
 @every
@@ -98,8 +90,8 @@ def test_a_slightly_wrong_loss_is_far_beyond_the_tolerance(
         return algorithm.expected(other, pairs, seed, other.settings.lr_sgd)
 
     problem = small_problem(SETTINGS, seed=0)
-    assert error(algorithm, problem, seed=0) < 2e-5
-    assert error(replace(algorithm, expected=expected), problem, seed=0) > 5e-4
+    assert replay_error(algorithm, problem, seed=0) < 2e-5
+    assert replay_error(replace(algorithm, expected=expected), problem, seed=0) > 5e-4
 
 
 @every
@@ -255,7 +247,7 @@ def test_a_tile_limits_the_items_until_it_is_replaced() -> None:
 
 @pytest.mark.parametrize("groups", [1, 7])
 def test_shuffling_keeps_every_interaction(groups: int, small: Interactions) -> None:
-    pairs = packed_pairs(training(small, SETTINGS, 0))
+    pairs = packed(small)
     mixed = np.empty_like(pairs)
     shuffle(pairs, mixed, groups, 1)
     assert not np.array_equal(mixed, pairs)
@@ -275,7 +267,7 @@ def test_every_order_is_as_likely() -> None:
 def test_users_of_a_group_come_together_and_groups_differ_from_epoch_to_epoch(
     small: Interactions,
 ) -> None:
-    pairs = packed_pairs(training(small, SETTINGS, 0))
+    pairs = packed(small)
     mixed = np.empty_like(pairs)
     together = []
     for seed in (1, 2):

@@ -235,6 +235,25 @@ def test_a_slow_variant_is_timed_on_a_part_and_counts_that_part(
     }  # fmt: skip
 
 
+def test_where_torch_is_known_others_must_reach_its_recall_whatever_their_own_settings(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    monkeypatch.setattr("workloads.heat.workload.GATED_INTERACTIONS", 25_000)
+    plain = params(**{**SMALL, "batch": 0, "sampled": 2_500})
+    torch = WORKLOAD.prepare(device, TORCH, plain, seed=1)
+    assert WORKLOAD.verify(torch).passed
+    needed = f"at least {0.98 * WORKLOAD.quality(torch).values['recall@20']:.4f} needed"
+    changed = {"batch": 64, "tile": 64, "lr_sgd": 0.02}
+    block = WORKLOAD.prepare(device, BLOCK, {**plain, **changed}, seed=1)
+    assert needed in WORKLOAD.verify(block).detail
+    # A torch that has another batch is held against it as well, itself against nothing.
+    other = WORKLOAD.prepare(device, TORCH, {**plain, "batch": 512}, seed=1)
+    assert needed in WORKLOAD.verify(other).detail
+    assert needed not in WORKLOAD.verify(torch).detail
+
+
 def test_variants_of_a_case_have_the_same_inputs_and_so_compare(device: Device) -> None:
     torch, block = (WORKLOAD.prepare(device, one, SMALL, seed=1) for one in (TORCH, BLOCK))
     assert WORKLOAD.inputs(torch) == WORKLOAD.inputs(block)
