@@ -65,10 +65,14 @@ def next_process(results: Sequence[Result]) -> int:
 
 
 def shuffled(pending: Sequence[PlannedCase], run: str, number: int) -> list[PlannedCase]:
-    """Return the cases of a round in random order, the same for the same run and round."""
+    """Return the cases of a round in random order, the same for the same run and round.
+
+    In the first round baselines go before all others, which may be verified against what they found
+    (`heat` holds each variant's recall against the baseline's).
+    """
     order = list(pending)
     random.Random(f"{run}/{number}").shuffle(order)
-    return order
+    return order if number else sorted(order, key=lambda planned: not planned.variant.baseline)
 
 
 def sampling_for(planned: PlannedCase, results: Sequence[Result]) -> Sampling:

@@ -99,6 +99,18 @@ def test_a_round_is_shuffled_alike_for_the_same_run_and_otherwise_for_another(
     assert len({tuple(c.case.key for c in shuffled(cases, "run", at)) for at in range(5)}) == 5
 
 
+def test_in_the_first_round_baselines_go_first_and_later_in_no_order(fakes: Registry) -> None:
+    cases = plan(fakes, Selection(size="ci")).cases
+
+    def baselines(run: int, number: int) -> list[bool]:
+        return [one.variant.baseline for one in shuffled(cases, str(run), number)]
+
+    for run in range(5):
+        assert baselines(run, 0) == sorted(baselines(run, 0), reverse=True)
+    assert any(baselines(run, 1) != baselines(run, 0) for run in range(5))
+    assert len({tuple(c.case.key for c in shuffled(cases, str(run), 0)) for run in range(5)}) == 5
+
+
 def test_a_pilot_samples_as_planned(planned: PlannedCase) -> None:
     assert sampling_for(planned, results(planned, 1.0, 1.1)) == planned.sampling
 
