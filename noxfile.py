@@ -24,7 +24,7 @@ def install(session: nox.Session, *requirements: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; what follows -- goes to pytest."""
-    install(session, "-e", ".[torch,dashboards,dev]")
+    install(session, "-e", ".[torch,mkl,dashboards,dev]")
     session.run("pytest", *session.posargs)
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import http.client
+import json
 import os
-import secrets
 import stat
-import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from harness.errors import AssayError
 
-_BLOCK_BYTES = 1 << 16
+if TYPE_CHECKING:
+    from harness.download import Downloaded
+    from harness.unpack import Unpacked
+
 _TIMEOUT_S = 30.0
+"""A server that sends nothing for so long has stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,14 @@ class RemoteFile:
 
     Attributes:
         name: of the file in the data set's folder.
-        url: of what is downloaded: the file, or a zip archive that holds it.
-        sha256: of what is downloaded.
-        size_bytes: of what is downloaded.
+        url: of what is downloaded: the file, or a .zip or .tar.gz archive that holds it.
+        sha256: of what is downloaded; empty where its publisher gives none. Then that of the first
+            whole download is recorded beside the file, and all later ones are held against it.
+        size_bytes: of what is downloaded; 0 where it is not known.
         member: name in the archive; empty where the download is the file.
-        member_bytes: size of the member once unpacked.
+        member_bytes: size of the member once unpacked; 0 where it is not known.
+        listed_sha256: what somebody else found the download to have. The user is told whether the
+            first download agrees.
     """
 
     name: str
@@ -42,11 +45,31 @@ class RemoteFile:
     size_bytes: int
     member: str = ""
     member_bytes: int = 0
+    listed_sha256: str = ""
 
     @property
     def stored_bytes(self) -> int:
-        """Return the size of the file in the data set's folder."""
+        """Return the size of the file in the data set's folder; 0 where it is not known."""
         return self.member_bytes if self.member else self.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the first whole download of a file without a published checksum was.
+
+    Attributes:
+        url: of the download.
+        sha256: of the download.
+        size_bytes: of the download.
+        stored_sha256: of the file that it became.
+        stored_bytes: of the file that it became.
+    """
+
+    url: str
+    sha256: str
+    size_bytes: int
+    stored_sha256: str
+    stored_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +120,75 @@ def present(dataset: Dataset, environ: Mapping[str, str] = os.environ) -> Path |
     """Return the folder that holds every file of the data set at its full size, or None."""
     for root in roots(environ):
         folder = root / dataset.folder
-        if all(_has(folder / file.name, file.stored_bytes) for file in dataset.files):
+        if all(_is_whole(folder, file) for file in dataset.files):
             return folder
     return None
+
+
+def origin(path: Path) -> Origin | None:
+    """Return what was recorded of a fetched file when it was first downloaded, if anything was.
+
+    Raises:
+        AssayError: the record is damaged.
+    """
+    record = _record_of(path)
+    if not os.path.exists(record):  # noqa: PTH110 - unlike Path's, says no to a name too long
+        return None
+    try:
+        return Origin(**json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise AssayError(
+            f"{record} is damaged; delete it to trust the next download of {path.name}"
+        ) from error
+
+
+def refuse_changed(path: Path, sha256: str) -> None:
+    """Hold a file that is about to be used against the record of its first download.
+
+    Args:
+        path: of the file.
+        sha256: what it has now.
+
+    Raises:
+        AssayError: it is not the file that was fetched, or the record is damaged.
+    """
+    first = origin(path)
+    if first is not None and first.stored_sha256 != sha256:
+        raise AssayError(
+            f"{path} has changed since it was fetched: sha256 {sha256}, recorded "
+            f"{first.stored_sha256}; delete it and fetch it again"
+        )
 
 
 def fetch(
     dataset: Dataset,
     folder: Path,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    tell: Callable[[str], None] = lambda message: None,
+    timeout_s: float = _TIMEOUT_S,
 ) -> Path:
     """Download what is missing of the data set into `folder / dataset.folder`; return that folder.
 
-    A file appears under its name only when it is whole and its checksum is right.
+    A file appears under its name only when it is whole and its checksum is right. A download that
+    was broken off is gone on with if the server still has the same file.
+
+    Args:
+        dataset: what to download.
+        folder: a data folder.
+        progress: is told a name, the bytes done and the bytes in all, 0 where these are not known.
+        tell: is told of the checksums that were taken on trust.
+        timeout_s: how long a server may be silent.
 
     Raises:
-        AssayError: the server does not answer, sends another length, or another content; or the
+        AssayError: the server does not answer, stalls, or sends another length or content; or the
             folder cannot be written.
     """
     target = folder / dataset.folder
     for file in dataset.files:
-        if not _has(target / file.name, file.stored_bytes):
+        if not _is_whole(target, file):
             try:
                 target.mkdir(parents=True, exist_ok=True)
-                _download(file, target, progress)
+                _fetch_file(file, target, progress, tell, timeout_s)
             except OSError as error:
                 raise AssayError(
                     f"cannot write to {target}: {error.strerror or error}; free space or choose "
@@ -138,7 +206,21 @@ def _own(name: str) -> Path:
         return path
 
 
-def _has(path: Path, size_bytes: int) -> bool:
+def _record_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.origin.json")
+
+
+def _is_whole(folder: Path, file: RemoteFile) -> bool:
+    path = folder / file.name
+    size_bytes = file.stored_bytes
+    if not size_bytes:
+        try:
+            first = origin(path)
+        except AssayError:
+            return False
+        if first is None:
+            return False
+        size_bytes = first.stored_bytes
     try:
         found = path.stat()
     except OSError:
@@ -146,78 +228,74 @@ def _has(path: Path, size_bytes: int) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
 
 
-def _download(file: RemoteFile, folder: Path, progress: Callable[[str, int, int], None]) -> None:
-    digest = hashlib.sha256()
-    done = 0
-    # Not `tempfile`, whose files nobody else may read: this one is to have the mode of any other.
-    part_path = folder / f".{file.name}.{secrets.token_hex(8)}"
-    with part_path.open("xb") as part:
+def _fetch_file(
+    file: RemoteFile,
+    folder: Path,
+    progress: Callable[[str, int, int], None],
+    tell: Callable[[str], None],
+    timeout_s: float,
+) -> None:
+    from harness import download
+    from harness.unpack import Unpacked, unpack
+
+    path = folder / file.name
+    first = None if file.sha256 else origin(path)
+    with download.opened(folder / f".{file.name}.part") as part:
+        if _is_whole(folder, file):
+            return  # another process has fetched it meanwhile
+        size_bytes = file.size_bytes or (first.size_bytes if first else 0)
+        got = download.download(file.url, part, file.name, size_bytes, progress, timeout_s)
+        unpacked = folder / f".{file.name}.unpacked"
         try:
-            for block in _blocks(file.url):
-                done += len(block)
-                if done > file.size_bytes:
-                    break
-                part.write(block)
-                digest.update(block)
-                progress(file.name, done, file.size_bytes)
-            part.flush()
-            os.fsync(part.fileno())
-            if done != file.size_bytes:
-                more = "more than" if done > file.size_bytes else f"{done} of"
-                raise AssayError(
-                    f"{file.url} sent {more} {file.size_bytes} bytes; try again, or report it"
-                )
-            if digest.hexdigest() != file.sha256:
-                raise AssayError(
-                    f"{file.url} has changed: sha256 {digest.hexdigest()}, expected {file.sha256}; "
-                    "do not use it before you know why"
-                )
+            _refuse_other(file, got.sha256, first, path)
+            stored = Unpacked(got.sha256, got.size_bytes)
             if file.member:
-                _unpack(part_path, file)
-            part_path.replace(folder / file.name)
-        finally:
-            part_path.unlink(missing_ok=True)
+                unpacked.unlink(missing_ok=True)
+                stored = unpack(
+                    part.path, file.member, unpacked, file.member_bytes, file.url,
+                    lambda done, total: progress(file.member, done, total),
+                )  # fmt: skip
+        except AssayError:
+            part.discard()
+            raise
+        if not file.sha256 and first is None:
+            _record(file, path, got, stored, tell)
+        if file.member:
+            unpacked.replace(path)
+            part.discard()
+        else:
+            part.become(path)
 
 
-def _unpack(archive: Path, file: RemoteFile) -> None:
-    """Put the member in the archive's place.
-
-    Only this member is read, at most to its known size, and it is written where the caller says:
-    no name or size that the archive claims decides anything.
-    """
-    unpacked = archive.with_name(f"{archive.name}.member")
-    done = 0
-    try:
-        with (
-            zipfile.ZipFile(archive) as held,
-            held.open(file.member) as member,
-            unpacked.open("xb") as out,
-        ):
-            while block := member.read(min(_BLOCK_BYTES, file.member_bytes - done + 1)):
-                done += len(block)
-                if done > file.member_bytes:
-                    break
-                out.write(block)
-            out.flush()
-            os.fsync(out.fileno())
-        if done != file.member_bytes:
-            raise AssayError(
-                f"{file.member} in {file.url} has not the {file.member_bytes} bytes it should; "
-                "report it"
-            )
-        unpacked.replace(archive)
-    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, zlib.error) as error:
-        said = " ".join(str(error).split())
-        raise AssayError(f"cannot unpack {file.member} of {file.url}: {said}; report it") from error
-    finally:
-        unpacked.unlink(missing_ok=True)
+def _refuse_other(file: RemoteFile, sha256: str, first: Origin | None, path: Path) -> None:
+    if file.sha256 and sha256 != file.sha256:
+        raise AssayError(
+            f"{file.url} has changed: sha256 {sha256}, expected {file.sha256}; do not use it "
+            "before you know why"
+        )
+    if first is not None and sha256 != first.sha256:
+        raise AssayError(
+            f"{file.url} has changed since its first download: sha256 {sha256}, recorded "
+            f"{first.sha256}; delete {_record_of(path)} if you trust the new one"
+        )
 
 
-def _blocks(url: str) -> Iterator[bytes]:
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-            while block := answer.read(_BLOCK_BYTES):
-                yield block
-    except (OSError, http.client.HTTPException) as error:
-        said = " ".join(str(error).split())
-        raise AssayError(f"cannot fetch {url}: {said}; try again later") from error
+def _record(
+    file: RemoteFile,
+    path: Path,
+    got: Downloaded,
+    stored: Unpacked,
+    tell: Callable[[str], None],
+) -> None:
+    """Write what a first download was, before it gets its name."""
+    record = _record_of(path)
+    first = Origin(file.url, got.sha256, got.size_bytes, stored.sha256, stored.size_bytes)
+    record.write_text(json.dumps(asdict(first), indent=2) + "\n", encoding="utf-8")
+    known = ""
+    if file.listed_sha256:
+        agrees = got.sha256 == file.listed_sha256
+        known = ", as others found it" if agrees else f", others found {file.listed_sha256}"
+    tell(
+        f"{file.name} is trusted on first use: its download has sha256 {got.sha256}{known}; "
+        f"recorded in {record}, later downloads are held against it"
+    )

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+import psutil
 
-from harness import limits
+from harness import limits, ranks
 from harness.errors import AssayError
 from harness.records import Outcome, Result
 from harness.task import PROTOCOL, Task, decode_message, encode, protocol_of
@@ -54,25 +56,26 @@ def run_isolated(
         AssayError: there is no such interpreter, or `task.pin` names a CPU that is not there.
     """
     started_at, started = time.time(), time.monotonic()
-    answer = _Answer(on_phase)
+    answer = Answer(on_phase)
     ending: Ending | None = None
     try:
-        ending = converse(
-            "harness.worker",
-            encode(replace(task, parent_pid=os.getpid())),
-            answer.take,
-            timeout_s=timeout_s,
-            env=env,
-            pin=task.pin,
-            python=python,
-        )
+        with _folder_for_ranks(task) as folder:
+            ending = converse(
+                "harness.worker",
+                encode(replace(task, parent_pid=os.getpid(), folder=folder)),
+                answer.take,
+                timeout_s=timeout_s,
+                env=env,
+                pin=task.pin,
+                python=python,
+            )
     except OtherProtocolError as error:
         outcome, reason = Outcome.FAILED, str(error)
     else:
         outcome, reason = (
             (Outcome.TIMEOUT, _timeout_reason(timeout_s, answer.phase))
             if ending.timed_out
-            else _death(ending, answer.phase)
+            else death(ending.status, ending.oom_kills, answer.phase)
         )
     result = answer.result or Result(
         case=task.case,
@@ -88,6 +91,13 @@ def run_isolated(
         duration_s=time.monotonic() - started,
         log_tail="" if ending is None else ending.log_tail,
     )
+
+
+def _folder_for_ranks(task: Task) -> contextlib.AbstractContextManager[str]:
+    if ranks.world_size(task.case.params) == 1:
+        return contextlib.nullcontext("")
+    # Made here: a launcher that is killed leaves nothing behind.
+    return tempfile.TemporaryDirectory(prefix="assay-ranks-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,7 @@ def converse(
         AssayError: there is no such interpreter, or `pin` names a CPU that is not there.
     """
     deadline = time.monotonic() + timeout_s
-    kills_before = _oom_kills()
+    kills_before = count_oom_kills()
     read_end, write_end = os.pipe()
     try:
         # Inherited, so that threads which libraries start while they are imported are pinned too.
@@ -172,7 +182,7 @@ def converse(
     return Ending(
         status=child.returncode,
         timed_out=timed_out,
-        oom_kills=_oom_kills() - kills_before,
+        oom_kills=count_oom_kills() - kills_before,
         log_tail=bytes(conversation.log).decode(errors="replace"),
     )
 
@@ -186,15 +196,49 @@ def other_protocol(spoken: int) -> OtherProtocolError:
     )
 
 
-class _Answer:
+def death(status: int, oom_kills: int, phase: str) -> tuple[Outcome, str]:
+    """Return what to say of a worker that ended without an answer.
+
+    Args:
+        status: its exit status; negative for the signal that killed it.
+        oom_kills: how many processes the kernel killed for lack of memory meanwhile.
+        phase: the last one that it entered.
+    """
+    if status == -signal.SIGKILL and oom_kills > 0:
+        return Outcome.OUT_OF_MEMORY, f"killed by the kernel for lack of memory in phase {phase}"
+    if status < 0:
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-status, f"signal {-status}")
+        return Outcome.CRASHED, f"killed by {name} in phase {phase}"
+    return Outcome.CRASHED, f"exited with status {status} in phase {phase} before it answered"
+
+
+def count_oom_kills() -> int:
+    """How many processes the kernel has killed for lack of memory so far; 0 where it says not."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+class Answer:
     """What a worker has said of its case so far."""
 
-    def __init__(self, on_phase: Callable[[str], None]) -> None:
+    def __init__(self, on_phase: Callable[[str], None] = lambda phase: None) -> None:
         self.phase = "start"
         self.result: Result | None = None
         self._on_phase = on_phase
 
     def take(self, line: bytes) -> bool:
+        """Take a line of the answer and return whether it was the last.
+
+        Raises:
+            ValueError, msgspec.MsgspecError: the line is no message.
+            OtherProtocolError: it is one of another version.
+        """
         spoken = protocol_of(line)
         # Anything printed as JSON speaks version 0; only with a phase or result is it an answer.
         if spoken not in (0, PROTOCOL):
@@ -295,11 +339,24 @@ def _send(child: subprocess.Popen[bytes], body: bytes) -> None:
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    # Ranks are started in sessions of their own, which the signal to the group does not reach.
+    below = _descendants(child.pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+    for process in below:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
     child.wait()
+    psutil.wait_procs(below, timeout=_REAP_S)
     if child.stdout is not None:
         child.stdout.close()
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def _timeout_reason(timeout_s: float, phase: str) -> str:
@@ -307,25 +364,3 @@ def _timeout_reason(timeout_s: float, phase: str) -> str:
         f"ran longer than {timeout_s:g} s (in phase {phase}); "
         "give it more with --timeout or choose a smaller size"
     )
-
-
-def _death(ending: Ending, phase: str) -> tuple[Outcome, str]:
-    status = ending.status
-    if status == -signal.SIGKILL and ending.oom_kills > 0:
-        return Outcome.OUT_OF_MEMORY, f"killed by the kernel for lack of memory in phase {phase}"
-    if status < 0:
-        known = {one.value: one.name for one in signal.Signals}
-        name = known.get(-status, f"signal {-status}")
-        return Outcome.CRASHED, f"killed by {name} in phase {phase}"
-    return Outcome.CRASHED, f"exited with status {status} in phase {phase} before it answered"
-
-
-def _oom_kills() -> int:
-    """How many processes the kernel has killed for lack of memory so far; 0 where it says not."""
-    try:
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return 0

@@ -15,7 +15,8 @@ from functools import partial
 from statistics import median
 
 from harness import noise
-from harness.protocols import Meter, MeterError
+from harness.protocols import ComparesRanks, Meter, MeterError
+from harness.ranks import SKEW
 from harness.records import Measurement, Status
 from harness.units import format_si
 from harness.warm_up import level_changed, warm_up
@@ -216,6 +217,8 @@ def _take(steps: Steps, meter: Meter, count: int) -> _Sample:
     began, before = time.perf_counter(), noise.snapshot()
     value = read_window(steps, meter, count)
     disturbed = noise.delta(before, noise.snapshot())
+    if meter.quantity == "time" and isinstance(meter, ComparesRanks):
+        disturbed[SKEW] = meter.skew / count
     # A peak is the same however often the step is repeated; sums are reported per step.
     per = 1 if meter.quantity.startswith("peak_") else count
     return _Sample(value / per, time.perf_counter() - began, disturbed)

@@ -141,6 +141,41 @@ class Backend(Protocol):
         ...
 
 
+class Group(Protocol):
+    """The ranks of a case with `world_size` > 1; every rank calls the same methods in one order."""
+
+    @property
+    def rank(self) -> int:
+        """Return which rank this process is, from 0."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Return how many ranks there are."""
+        ...
+
+    @property
+    def hosts(self) -> Sequence[int]:
+        """Return for each rank the number of its host, from 0."""
+        ...
+
+    def barrier(self) -> None:
+        """Return once every rank has called this."""
+        ...
+
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value on every rank; small and picklable."""
+        ...
+
+    def gather(self, value: Any) -> Sequence[Any]:
+        """Return every rank's value, in order of ranks, on every rank; small and picklable."""
+        ...
+
+    def environment(self) -> Facts:
+        """Return facts about the ranks: world size, hosts, collectives, threads; {} for one."""
+        ...
+
+
 class Workload(Protocol[State]):
     """A problem with several implementations."""
 
@@ -208,6 +243,25 @@ class SaysUnsupported(Protocol):
 
 
 @runtime_checkable
+class RunsOnRanks(Protocol):
+    """Default: a case with `world_size` > 1 is refused.
+
+    Every rank calls every method of the workload, in the same order, so that each may talk to the
+    other ranks; what rank 0 returns is reported, and of the verifications the worst.
+    """
+
+    def prepare_rank(
+        self, device: Device, variant: Variant, params: Params, seed: int, group: Group
+    ) -> Any:
+        """Build what this rank's share of a step needs; torch.distributed is initialised.
+
+        Raises:
+            AssayError: an input cannot be accepted, or the variant does not run on several ranks.
+        """
+        ...
+
+
+@runtime_checkable
 class EstimatesTime(Protocol):
     """Default: `plan.DEFAULT_ESTIMATE_S` a case."""
 
@@ -231,6 +285,15 @@ class ResetsBeforeSample(Protocol):
 
     def before_sample(self, state: Any) -> None:
         """Restore, untimed, what a sample must start from (cold cache, initial weights)."""
+        ...
+
+
+@runtime_checkable
+class ResetsSomeCases(Protocol):
+    """Default: a workload with `before_sample` resets before every sample of every case."""
+
+    def resets(self, state: Any) -> bool:
+        """Return whether this case is reset; where it is not, a sample may be many steps."""
         ...
 
 
@@ -299,6 +362,16 @@ class RunsCanary(Protocol):
 
     def canary(self) -> Sequence[float]:
         """Run the fixed reference kernel several times, some ms each; return s each."""
+        ...
+
+
+@runtime_checkable
+class ComparesRanks(Protocol):
+    """For a `Meter`. Default: there is one rank, and a sample has no skew."""
+
+    @property
+    def skew(self) -> float:
+        """Return by how much the last window's largest reading of a rank exceeds the smallest."""
         ...
 
 

@@ -222,11 +222,24 @@ def bounded(result: Result, bounds: Bounds) -> Result:
     """Return the result with the ceilings of its case, flagged where it lies beyond them."""
     if result.outcome is not Outcome.OK or result.work is None:
         return result
-    measured = bounds.get(result.case.key, ())
+    measured = [_of_all(ceiling, result) for ceiling in bounds.get(result.case.key, ())]
     held = replace(result, ceilings=ceilings.relevant(measured, result.work))
     if ceilings.impossible(held) is None:
         return held
     return replace(held, flags=(*held.flags, ceilings.IMPOSSIBLE))
+
+
+def _of_all(ceiling: Ceiling, result: Result) -> Ceiling:
+    """Return what all devices of the result's ranks do together, where each has its own."""
+    devices = len(set(result.environment.get("ranks", {}).get("devices", [0])))
+    if devices == 1 or ceiling.quantity == "disk_rate":
+        return ceiling
+    return replace(
+        ceiling,
+        values=tuple(devices * value for value in ceiling.values),
+        size_bytes=None if ceiling.size_bytes is None else devices * ceiling.size_bytes,
+        method=f"{ceiling.method}, x {devices} devices",
+    )
 
 
 def _input_of(planned: PlannedCase) -> tuple[object, ...]:

@@ -38,6 +38,7 @@ class Task:
         pin: CPUs to start the worker on; empty for all.
         memory_limit_bytes: private memory the worker may use; None for no limit.
         parent_pid: whose death ends the worker.
+        folder: where the ranks of a case leave their answers; the parent makes and removes it.
         protocol: the version that the parent speaks.
     """
 
@@ -52,6 +53,7 @@ class Task:
     pin: tuple[int, ...] = ()
     memory_limit_bytes: int | None = None
     parent_pid: int = 0
+    folder: str = ""
     protocol: int = PROTOCOL
 
 

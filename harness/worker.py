@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
-from harness import limits, measure, protocols
+from harness import limits, measure, protocols, ranks
 from harness.errors import AssayError, UnknownNameError, unknown
 from harness.meters.host_memory import HostMemory, release_memory, resident_bytes
-from harness.protocols import Backend, Device, Meter, Workload
-from harness.records import Measurement, Outcome, Result, Status, Variant, Verification, Work
+from harness.protocols import Backend, Device, Group, Meter, Workload
+from harness.records import Case, Measurement, Outcome, Result, Status, Variant, Verification, Work
 from harness.registry import installed, resolve
 from harness.runtime import runtime_environment
 from harness.task import (
@@ -57,20 +57,31 @@ def main() -> None:
     task = decode_task(body)
     if task.parent_pid:
         limits.die_with_parent(task.parent_pid)
-    result = run_case(task, lambda phase: send(Message(phase=phase)))
-    send(Message(result=_storable(task, result)))
+    result = _run(task, lambda phase: send(Message(phase=phase)))
+    send(Message(result=storable(task, result)))
 
 
-def run_case(task: Task, enter: Callable[[str], None]) -> Result:
+def open_alone(backend: Backend, index: int) -> tuple[Device, Group]:
+    """Open the device of that index for this process alone."""
+    return backend.open(index), ranks.Alone()
+
+
+def run_case(
+    task: Task,
+    enter: Callable[[str], None],
+    open_: Callable[[Backend, int], tuple[Device, Group]] = open_alone,
+) -> Result:
     """Work on one case in this process and return its result, whatever happens to it.
 
     Args:
         task: the case and how to measure it.
         enter: called with the name of each phase as it begins.
+        open_: opens the device of an index; a rank joins the others when it does. All of them
+            return the same verification and samples, and each its own spans and counters.
     """
     progress = _Progress(enter)
     try:
-        return _measured(task, progress)
+        return _measured(task, progress, open_)
     # A workload may end in any way at all, sys.exit() included; each becomes a result.
     except BaseException as error:
         # Only what a workload refuses to prepare is input; a device that does not open is no input.
@@ -89,7 +100,7 @@ def run_case(task: Task, enter: Callable[[str], None]) -> Result:
         )
 
 
-def _storable(task: Task, result: Result) -> Result:
+def storable(task: Task, result: Result) -> Result:
     """Return the result, or the failure that names what in it cannot be stored or shown."""
     try:
         decode_message(encode(Message(result=result)))
@@ -106,6 +117,15 @@ def _storable(task: Task, result: Result) -> Result:
             environment=dict(task.environment),
         )
     return result
+
+
+def _run(task: Task, enter: Callable[[str], None]) -> Result:
+    if ranks.world_size(task.case.params) == 1:
+        return run_case(task, enter)
+    # What it imports is no part of any other case.
+    from harness.ranks_launch import run_on_ranks
+
+    return run_on_ranks(task, enter)
 
 
 def _plugins(task: Task) -> tuple[Workload[Any], Backend, Variant]:
@@ -141,7 +161,11 @@ class _Progress:
         self.spans[phase] = time.perf_counter() - started
 
 
-def _measured(task: Task, progress: _Progress) -> Result:
+def _measured(
+    task: Task,
+    progress: _Progress,
+    open_: Callable[[Backend, int], tuple[Device, Group]],
+) -> Result:
     case = task.case
     with progress("limits"):
         limits.no_core_dumps()
@@ -152,22 +176,23 @@ def _measured(task: Task, progress: _Progress) -> Result:
         resolve(variant.run)
         # Another commit's workload may be of another version than the parent asked for.
         case = replace(case, version=workload.version)
-        device: Device = backend.open(case.device_index)
+        device, group = open_(backend, case.device_index)
     if task.memory_limit_bytes is not None:
         # After the imports: a library that cannot be mapped is an ImportError, not a MemoryError.
         limits.limit_memory(task.memory_limit_bytes)
     release_memory()
-    before = _canary(device, "before", progress)
+    before = _canary(device, "before", progress, group)
     base_bytes = resident_bytes()
     with progress("prepare"):
-        state = workload.prepare(device, variant, case.params, case.seed)
+        state = _prepared(workload, device, variant, case, group)
         device.synchronize()
     steps = _steps(workload, device, state)
-    timer = device.meters()[0]
+    meters = _meters(device, group, base_bytes)
+    timer = meters[0]
     with progress("first call"):
         first = measure.first_call(steps, timer)
     with progress("verify"):
-        verification = workload.verify(state)
+        verification = ranks.worst(group.gather(workload.verify(state)))
     result = Result(
         case=case,
         process=task.process,
@@ -180,6 +205,7 @@ def _measured(task: Task, progress: _Progress) -> Result:
             **task.environment,
             "runtime": runtime_environment(),
             "device": device.environment(),
+            **({"ranks": group.environment()} if group.size > 1 else {}),
         },
     )
     if not verification.passed:
@@ -190,7 +216,7 @@ def _measured(task: Task, progress: _Progress) -> Result:
             reason=_rejection(verification),
             spans=progress.spans,
         )
-    measurements = _all_quantities(task, steps, base_bytes, sum(first.values), progress)
+    measurements = _all_quantities(task, steps, meters, sum(first.values), progress, group)
     with progress("quality"):
         quality = (
             workload.quality(state)
@@ -199,7 +225,7 @@ def _measured(task: Task, progress: _Progress) -> Result:
             and not task.quantities
             else None
         )
-    after = _canary(device, "after", progress)
+    after = _canary(device, "after", progress, group)
     own_spans = workload.spans(state) if isinstance(workload, protocols.ReportsSpans) else {}
     counters = workload.counters(state) if isinstance(workload, protocols.ReportsCounters) else {}
     return replace(
@@ -211,34 +237,60 @@ def _measured(task: Task, progress: _Progress) -> Result:
     )
 
 
+def _prepared(
+    workload: Workload[Any], device: Device, variant: Variant, case: Case, group: Group
+) -> Any:
+    if group.size == 1:
+        return workload.prepare(device, variant, case.params, case.seed)
+    if not isinstance(workload, protocols.RunsOnRanks):
+        raise AssayError(
+            f"workload {case.workload} runs on one device only (it has no prepare_rank); "
+            f"leave {ranks.WORLD_SIZE} at 1"
+        )
+    return workload.prepare_rank(device, variant, case.params, case.seed, group)
+
+
+def _meters(device: Device, group: Group, base_bytes: int) -> Sequence[Meter]:
+    barrier_s = ranks.barrier_s(group)
+    return [
+        ranks.agreed_meter(_from_base(meter, base_bytes), group, barrier_s)
+        for meter in device.meters()
+    ]
+
+
 def _steps(workload: Workload[Any], device: Device, state: Any) -> measure.Steps:
     reset = (
         partial(workload.before_sample, state)
         if isinstance(workload, protocols.ResetsBeforeSample)
+        and (not isinstance(workload, protocols.ResetsSomeCases) or workload.resets(state))
         else None
     )
     return measure.Steps(run=partial(workload.step, state), device=device, reset=reset)
 
 
 def _all_quantities(
-    task: Task, steps: measure.Steps, base_bytes: int, ran_s: float, progress: _Progress
+    task: Task,
+    steps: measure.Steps,
+    meters: Sequence[Meter],
+    ran_s: float,
+    progress: _Progress,
+    group: Group,
 ) -> tuple[Measurement, ...]:
-    timer, *others = steps.device.meters()
-    found = []
-    for meter in (timer, *others):
+    found: list[Measurement] = []
+    for meter in meters:
         if task.quantities and meter.quantity not in task.quantities:
             continue
         with progress(meter.quantity):
             release_memory()
-            found.append(
-                measure.measure(
-                    steps,
-                    _from_base(meter, base_bytes),
-                    _sampling(task, meter),
-                    timer=timer,
-                    ran_s=ran_s,
-                )
+            sampled = measure.measure(
+                steps,
+                meter,
+                _sampling(task, meter),
+                timer=meters[0],
+                ran_s=ran_s,
+                now=ranks.agreed_clock(group),
             )
+            found += ranks.apart(sampled) if meter.quantity == "time" else [sampled]
     return tuple(found)
 
 
@@ -251,9 +303,14 @@ def _compile_time(spans: Mapping[str, float]) -> tuple[Measurement, ...]:
     return (found,)
 
 
-def _canary(device: Device, when: str, progress: _Progress) -> tuple[Measurement, ...]:
-    """Run the device's reference kernel, which no change of the code under test makes slower."""
-    if not isinstance(device, protocols.RunsCanary):
+def _canary(
+    device: Device, when: str, progress: _Progress, group: Group
+) -> tuple[Measurement, ...]:
+    """Run the device's reference kernel, which no change of the code under test makes slower.
+
+    On rank 0 alone: ranks that share a host would disturb each other.
+    """
+    if not isinstance(device, protocols.RunsCanary) or group.rank != 0:
         return ()
     canary = Measurement(
         quantity="canary", unit="s", scope="device", meter=device.canary_name, phase=when

@@ -51,8 +51,8 @@ def test_the_harness_names_others_only_by_entry_point() -> None:
 
 def test_the_harness_never_imports_a_framework() -> None:
     for path in modules("harness"):
-        if path.name == "cuda.py":
-            continue  # the meters of a device import torch in the worker, inside their methods
+        if path.name in {"cuda.py", "ranks_torch.py"}:
+            continue  # meters and ranks import torch in the worker, inside their functions
         names = {name.partition(".")[0] for name in imported(ast.parse(path.read_text()))}
         assert not names & HEAVY, path
 
@@ -65,7 +65,7 @@ def test_workloads_never_import_each_other() -> None:
         for path in modules(f"workloads/{family}"):
             for name in imported(ast.parse(path.read_text())):
                 if name.startswith("workloads."):
-                    assert name.split(".")[1] == family, path
+                    assert name.split(".")[1] in {family, "kernels"}, path
 
 
 def test_no_workload_asks_for_a_backends_name() -> None:

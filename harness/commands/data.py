@@ -11,6 +11,7 @@ import click
 import platformdirs
 
 from harness import data as datasets
+from harness.commands.data_progress import transfer_progress
 from harness.commands.group import HelpfulGroup
 from harness.errors import AssayError, unknown
 from harness.printable import printable
@@ -34,7 +35,7 @@ def list_data(as_json: bool) -> None:
             "workload": workload,
             "summary": dataset.summary,
             "terms": dataset.terms,
-            "bytes": sum(file.size_bytes for file in dataset.files),
+            "bytes": _download_bytes(dataset),
             "path": None if (path := datasets.present(dataset)) is None else str(path),
         }
         for dataset, workload in _known().values()
@@ -44,7 +45,7 @@ def list_data(as_json: bool) -> None:
         return
     for row in rows:
         where = row["path"] or f"not here; `assay data fetch {row['name']}` gets it"
-        size = format_bytes(float(str(row["bytes"])))
+        size = "size unknown" if row["bytes"] is None else format_bytes(float(str(row["bytes"])))
         lines = (
             f"{row['name']} ({row['workload']}, {size}): {row['summary']}",
             f"  {row['terms']}",
@@ -68,12 +69,23 @@ def path_of_data(name: str) -> None:
 @click.argument("name")
 @click.option("--folder", type=click.Path(path_type=Path), help="Data folder to put it in.")
 def fetch_data(name: str, folder: Path | None) -> None:
-    """Download a data set, check it against its checksum, and print its folder."""
+    """Download a data set, check it against its checksum, and print its folder.
+
+    A download that was broken off is gone on with.
+    """
     dataset = _dataset(name)
     path = datasets.present(dataset) if folder is None else None
     if path is None:
-        path = datasets.fetch(dataset, folder or Path(platformdirs.user_data_dir("assay")))
+        target = folder or Path(platformdirs.user_data_dir("assay"))
+        with transfer_progress() as progress:
+            path = datasets.fetch(dataset, target, progress.moved, progress.say)
     _print_path(path)
+
+
+def _download_bytes(dataset: datasets.Dataset) -> int | None:
+    """Return the size of all downloads, None where it is not known before the first."""
+    sizes = [file.size_bytes for file in dataset.files]
+    return sum(sizes) if all(sizes) else None
 
 
 def _print_path(path: Path) -> None:

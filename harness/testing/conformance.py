@@ -21,6 +21,7 @@ from harness.errors import AssayError
 from harness.plan import Selection, plan
 from harness.probe import measure_ceilings
 from harness.protocols import SIZES, Backend, Meter, Workload
+from harness.ranks import WORLD_SIZE
 from harness.records import Params, Variant, Work
 from harness.registry import Registry, resolve
 
@@ -82,6 +83,7 @@ def workload_checks(path: str, backend_path: str) -> list[Check]:
         Check("importing_it_loads_no_framework", lambda: _loads_no_framework(path)),
         Check("exactly_one_variant_is_the_baseline", lambda: _one_baseline(workload)),
         Check("every_size_has_cases_of_known_parameters", lambda: _sizes_are_whole(registry)),
+        Check("a_world_size_comes_with_prepare_rank", lambda: _ranks_are_prepared(workload)),
         Check("its_ci_size_fits_into_a_minute", lambda: _ci_is_small(registry)),
         *_variant_checks(registry, workload, backend),
     ]
@@ -177,6 +179,12 @@ def _one_baseline(workload: Workload[Any]) -> None:
 def _sizes_are_whole(registry: Registry) -> None:
     for size in SIZES:
         assert plan(registry, Selection(size=size)).cases, f"size {size} has no case"
+
+
+def _ranks_are_prepared(workload: Workload[Any]) -> None:
+    if WORLD_SIZE in workload.parameters:
+        assert isinstance(workload, protocols.RunsOnRanks), "it has world_size, no prepare_rank"
+        assert workload.parameters[WORLD_SIZE].default == 1, "one rank is the default"
 
 
 def _ci_is_small(registry: Registry) -> None:

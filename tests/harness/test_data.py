@@ -7,15 +7,17 @@ import io
 import os
 import resource
 import signal
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from harness.data import Dataset, RemoteFile, fetch, find, present
+from harness.data import Dataset, RemoteFile, fetch, find, origin, present, refuse_changed
 from harness.errors import AssayError
 
 BODY = b"0 1 2\n1 3\n" * 1000
@@ -65,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[str]:
     """The address of a server on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{httpd.server_port}"
         httpd.shutdown()
@@ -111,8 +113,8 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("short", "cannot fetch|sent 9995 of 10000 bytes"),
-        ("long", "sent more than 10000 bytes"),
+        ("short", "stopped after 9995 of 10000 bytes: .*; try again later"),
+        ("long", "has 20000 bytes, not the 10000 it should"),
         ("changed", "has changed: sha256"),
         ("missing", "cannot fetch .*404"),
         ("babble", "cannot fetch .*no HTTP at all.*; try again"),
@@ -150,8 +152,14 @@ def test_a_file_is_taken_out_of_its_archive_and_nothing_else(server: str, tmp_pa
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/longer.zip", "toy/train.txt in .* has not the 10000 bytes it should"),
-        ("/shorter.zip", "toy/train.txt in .* has not the 10000 bytes it should"),
+        (
+            "/longer.zip",
+            "cannot unpack toy/train.txt of .*: it has .* bytes, not the 10000 it should",
+        ),
+        (
+            "/shorter.zip",
+            "cannot unpack toy/train.txt of .*: it has .* bytes, not the 10000 it should",
+        ),
         ("/other.zip", "cannot unpack toy/train.txt of .*: .*no item named"),
         ("/none.zip", "cannot unpack toy/train.txt of .*: File is not a zip file"),
         ("/torn.zip", "cannot unpack toy/train.txt of "),
@@ -162,6 +170,109 @@ def test_an_archive_without_the_right_file_is_refused_and_leaves_nothing(
 ) -> None:
     with pytest.raises(AssayError, match=message):
         fetch(zipped(server, path), tmp_path)
+    assert list((tmp_path / "toy").iterdir()) == []
+
+
+def packed(body: bytes, name: str = "toy/train.txt") -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as written:
+        member = tarfile.TarInfo(name)
+        member.size = len(body)
+        written.addfile(member, io.BytesIO(body))
+    return held.getvalue()
+
+
+@pytest.fixture
+def trusted(server: str, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A data set without a published checksum or size, in a gzipped tar."""
+    monkeypatch.setitem(ARCHIVES, "/trusted.tar.gz", packed(BODY))
+    file = RemoteFile("train.txt", f"{server}/trusted.tar.gz", "", 0, member="toy/train.txt")
+    return Dataset("toy", "a toy", "none", (file,), "toy")
+
+
+def test_the_first_download_without_a_checksum_is_recorded_and_told(
+    trusted: Dataset, tmp_path: Path
+) -> None:
+    environ = {"ASSAY_DATA": str(tmp_path)}
+    assert present(trusted, environ) is None
+    told: list[str] = []
+    folder = fetch(trusted, tmp_path, tell=told.append)
+    path = folder / "train.txt"
+    assert path.read_bytes() == BODY
+    assert sorted(one.name for one in folder.iterdir()) == ["train.txt", "train.txt.origin.json"]
+    assert present(trusted, environ) == folder
+    first = origin(path)
+    assert first is not None
+    sent = ARCHIVES["/trusted.tar.gz"]
+    assert (first.sha256, first.size_bytes) == (hashlib.sha256(sent).hexdigest(), len(sent))
+    assert (first.stored_sha256, first.stored_bytes) == (hashlib.sha256(BODY).hexdigest(), 10_000)
+    assert len(told) == 1
+    assert first.sha256 in told[0]
+
+
+@pytest.mark.parametrize(("agrees", "said"), [(True, ", as others found it; "), (False, "found 0")])
+def test_a_checksum_that_others_list_is_compared_but_does_not_decide(
+    trusted: Dataset, tmp_path: Path, agrees: bool, said: str
+) -> None:
+    listed = hashlib.sha256(ARCHIVES["/trusted.tar.gz"]).hexdigest() if agrees else "0" * 64
+    files = (replace(trusted.files[0], listed_sha256=listed),)
+    told: list[str] = []
+    fetch(replace(trusted, files=files), tmp_path, tell=told.append)
+    assert said in told[0]
+
+
+def test_a_later_download_is_held_against_the_first(
+    trusted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fetch(trusted, tmp_path) / "train.txt"
+    path.unlink()
+    assert present(trusted, {"ASSAY_DATA": str(tmp_path)}) is None
+    told: list[str] = []
+    fetch(trusted, tmp_path, tell=told.append)
+    assert (path.read_bytes(), told) == (BODY, [])
+    path.unlink()
+    sent = bytearray(ARCHIVES["/trusted.tar.gz"])
+    sent[9] ^= 1  # what system packed it: the same content, another archive
+    monkeypatch.setitem(ARCHIVES, "/trusted.tar.gz", bytes(sent))
+    with pytest.raises(AssayError, match=r"has changed since its first download: .*; delete .*ori"):
+        fetch(trusted, tmp_path)
+    assert not path.exists()
+    path.with_name("train.txt.origin.json").unlink()
+    fetch(trusted, tmp_path, tell=told.append)
+    assert (path.read_bytes(), len(told)) == (BODY, 1)
+
+
+def test_a_later_use_is_held_against_the_first_download(trusted: Dataset, tmp_path: Path) -> None:
+    path = fetch(trusted, tmp_path) / "train.txt"
+    refuse_changed(path, hashlib.sha256(BODY).hexdigest())
+    with pytest.raises(AssayError, match=r"train.txt has changed since it was fetched: .* again$"):
+        refuse_changed(path, "0" * 64)
+    refuse_changed(tmp_path / ("n" * 250), "0" * 64)  # nothing is recorded of it
+    path.with_name("train.txt.origin.json").write_text("{")
+    with pytest.raises(AssayError, match=r"origin.json is damaged; delete it"):
+        refuse_changed(path, "0" * 64)
+    assert present(trusted, {"ASSAY_DATA": str(tmp_path)}) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (packed(BODY, "toy/test.txt"), "there is no item named 'toy/train.txt'"),
+        (packed(BODY)[:-20], "cannot unpack toy/train.txt of .*; report it"),
+        (BODY, "File is not a zip file"),
+    ],
+    ids=["another member", "torn", "no archive"],
+)
+def test_an_archive_that_cannot_be_used_is_neither_kept_nor_recorded(
+    trusted: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bytes,
+    message: str,
+) -> None:
+    monkeypatch.setitem(ARCHIVES, "/trusted.tar.gz", sent)
+    with pytest.raises(AssayError, match=message):
+        fetch(trusted, tmp_path)
     assert list((tmp_path / "toy").iterdir()) == []
 
 

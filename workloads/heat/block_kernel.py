@@ -17,9 +17,7 @@ from workloads.heat.block_simplex_kernel import (
     new_scratch,
     start_block,
 )
-from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import InstructionSet, native_lanes
-from workloads.heat.llvm_vectors import LINE
 from workloads.heat.meeting import meet, scale_of
 from workloads.heat.pairs import LOW
 from workloads.heat.quantise import (
@@ -42,6 +40,8 @@ from workloads.heat.simd import (
     prefetch,
     sum_rows,
 )
+from workloads.kernels.compiled import compiled
+from workloads.kernels.llvm_vectors import LINE
 
 _float = np.float32
 _LANES = native_lanes()

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat.compiled import compiled
 from workloads.heat.meeting import meet
 from workloads.heat.pairs import Pairs
 from workloads.heat.quantise import Floats, Words
 from workloads.heat.simd_matrix import HEIGHT_MULTIPLE, multiply, multiply_turned
 from workloads.heat.simd_rows import AHEAD, subtract_from_rows, sum_of_rows
+from workloads.kernels.compiled import compiled
 
 _float = np.float32
 _STRIP = 16  # float32 in a cache line

@@ -23,7 +23,7 @@ from harness.cache import cache_root
 from harness.errors import AssayError
 from harness.store import write_whole
 from workloads.heat.settings import Settings
-from workloads.heat.sources import source_of
+from workloads.kernels.sources import source_of
 
 _LIBRARIES = ("numpy", "numba", "torch")
 

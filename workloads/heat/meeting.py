@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from workloads.heat import reference
-from workloads.heat.compiled import compiled
 from workloads.heat.quantise import Floats
+from workloads.kernels.compiled import compiled
 
 _float = np.float32
 _FLOOR = _float(reference.NORM_FLOOR**2)

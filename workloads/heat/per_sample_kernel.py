@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat.compiled import compiled
-from workloads.heat.llvm_vectors import LINE
 from workloads.heat.meeting import meet, scale_of
 from workloads.heat.pairs import LOW
 from workloads.heat.random_stream import first_state, item_of, next_state
 from workloads.heat.simd import prefetch
+from workloads.kernels.compiled import compiled
+from workloads.kernels.llvm_vectors import LINE
 
 _float = np.float32
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from workloads.heat.compiled import compiled
+from workloads.kernels.compiled import compiled
 
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.int32]

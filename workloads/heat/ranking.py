@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import available
 from workloads.heat.interactions import Ids, Pointers
 from workloads.heat.quantise import limit_bfloat16, limit_float32
 from workloads.heat.simd import BFLOAT16, FLOAT32, INT8, TILE_VECTORS, filter_tile, lowest_bit
+from workloads.kernels.compiled import compiled
 
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
-from workloads.heat.llvm_vectors import (
+from workloads.kernels.llvm_vectors import (
     FLOAT,
     SIZE,
     WORD,

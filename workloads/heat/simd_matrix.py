@@ -13,9 +13,10 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba.core import types
 
-from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import available, native_lanes
-from workloads.heat.llvm_vectors import (
+from workloads.heat.simd import FLOAT32, TILE_VECTORS
+from workloads.kernels.compiled import compiled
+from workloads.kernels.llvm_vectors import (
     FLOAT,
     SIZE,
     constant,
@@ -28,7 +29,6 @@ from workloads.heat.llvm_vectors import (
     store_vector,
     untyped_intrinsic,
 )
-from workloads.heat.simd import FLOAT32, TILE_VECTORS
 
 _LANES = native_lanes()
 _HEIGHT = next(kind.height for kind in available() if kind.unit == FLOAT32)

@@ -9,9 +9,11 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba.core import types
 
-from workloads.heat.compiled import compiled
 from workloads.heat.instruction_sets import native_lanes
-from workloads.heat.llvm_vectors import (
+from workloads.heat.quantise import Floats
+from workloads.heat.simd import SUMMED
+from workloads.kernels.compiled import compiled
+from workloads.kernels.llvm_vectors import (
     FLOAT,
     LINE,
     SIZE,
@@ -23,8 +25,6 @@ from workloads.heat.llvm_vectors import (
     store_vector,
     untyped_intrinsic,
 )
-from workloads.heat.quantise import Floats
-from workloads.heat.simd import SUMMED
 
 _LANES = native_lanes()
 

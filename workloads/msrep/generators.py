@@ -32,6 +32,14 @@ _OUTLIER_LONGEST_SHORT_ROW = 11
 _OUTLIER_NEAR, _OUTLIER_BAND = 0.8, 500
 """Share of a short row's entries near the diagonal, and how near."""
 
+_BLOCK_SIDE, _BLOCKS_PER_ROW, _BLOCK_BAND = 5, 28, 3_000
+"""Dense blocks of 5 x 5, 28 in a row of blocks and at most 3,000 blocks from the diagonal: 140
+entries a row, as HV15R has (a fluid's five unknowns a cell)."""
+
+_GENE_PER_ROW, _GENE_TAIL, _GENE_LONGEST = 643.0, 1.2, 0.3
+"""Entries a row, exponent of the Pareto law of their number, and the longest row's share of the
+columns: mouse_gene has 45,101 rows and 29 million entries."""
+
 _BLOCK = 1 << 20
 """Edges drawn at once: their temporaries stay within tens of MB."""
 
@@ -108,6 +116,16 @@ def _rmat(rows: int, random: np.random.Generator) -> csr_array:
 
     Rows keep their natural order, so that long rows gather at the top; repeated edges are dropped.
     """
+    return _rmat_with(np.arange(rows), random)
+
+
+def _rmat_permuted(rows: int, random: np.random.Generator) -> csr_array:
+    """Make the same graph with its vertices renamed by chance, so that nothing lies together."""
+    return _rmat_with(random.permutation(rows), random)
+
+
+def _rmat_with(names: NDArray[np.int64], random: np.random.Generator) -> csr_array:
+    rows = len(names)
     edges = rows * _RMAT_EDGES_PER_ROW
     places = np.empty(edges, dtype=np.int64)
     for start in range(0, edges, _BLOCK):
@@ -120,7 +138,7 @@ def _rmat(rows: int, random: np.random.Generator) -> csr_array:
             right = (draw >= _RMAT_A) & ~below | (draw >= _RMAT_A + _RMAT_B + _RMAT_C)
             row = row << 1 | below
             column = column << 1 | right
-        places[start : start + count] = row * rows + column
+        places[start : start + count] = names[row] * rows + names[column]
     return _from_places(places, rows, random)
 
 
@@ -135,6 +153,49 @@ def _outlier(rows: int, random: np.random.Generator) -> csr_array:
     column = np.where(random.random(row.size) < _OUTLIER_NEAR, near, far).clip(0, rows - 1)
     places = np.concatenate((row * rows + column, full * rows + np.arange(rows)))
     return _from_places(places, rows, random)
+
+
+def _blocks(rows: int, random: np.random.Generator) -> csr_array:
+    """Scatter dense blocks over a band: one in each of as many equal parts of it."""
+    lines = rows // _BLOCK_SIDE
+    count = min(_BLOCKS_PER_ROW, lines)
+    line = np.arange(lines)[:, None]
+    low = np.maximum(0, line - _BLOCK_BAND)
+    width = np.minimum(lines - 1, line + _BLOCK_BAND) - low + 1
+    part = np.arange(count)
+    block = low + _one_of_each_part(width, part, count, random)
+    columns = (block[:, :, None] * _BLOCK_SIDE + np.arange(_BLOCK_SIDE)).astype(np.int32)
+    of_rows = np.repeat(columns.reshape(lines, -1), _BLOCK_SIDE, axis=0)
+    pointer = _pointer(np.full(rows, of_rows.shape[1]))
+    return _with_values(pointer, of_rows.reshape(-1), rows, random)
+
+
+def _gene(rows: int, random: np.random.Generator) -> csr_array:
+    """Spread each row's entries evenly over all columns; how many a row has is a Pareto law."""
+    weights = random.pareto(_GENE_TAIL, rows) + 0.05
+    longest = max(1.0, _GENE_LONGEST * rows)
+    mean = min(_GENE_PER_ROW, longest / 2)
+    lengths = np.minimum(weights * (mean / weights.mean()), longest)
+    lengths = np.clip(lengths * (mean / lengths.mean()), 1, longest).astype(np.int64)
+    pointer = _pointer(lengths)
+    columns = np.empty(int(pointer[-1]), dtype=np.int32)
+    row = np.repeat(np.arange(rows, dtype=np.int32), lengths)
+    for start in range(0, columns.size, _BLOCK):
+        here = slice(start, min(start + _BLOCK, columns.size))
+        part = np.arange(here.start, here.stop) - pointer[row[here]]
+        columns[here] = _one_of_each_part(rows, part, lengths[row[here]], random)
+    return _with_values(pointer, columns, rows, random)
+
+
+def _one_of_each_part(
+    width: NDArray[np.int64] | int,
+    part: NDArray[np.int64],
+    parts: NDArray[np.int64] | int,
+    random: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Return a place in each of some equal parts of `width` places; they ascend, none twice."""
+    first, following = width * part // parts, width * (part + 1) // parts
+    return random.integers(first, following)
 
 
 def _from_neighbours(
@@ -190,6 +251,10 @@ def _nearest_cube(rows: int) -> int:
     return side * side * side
 
 
+def _nearest_multiple(rows: int) -> int:
+    return max(1, round(rows / _BLOCK_SIDE)) * _BLOCK_SIDE
+
+
 def _nearest_square(rows: int) -> int:
     return max(1, round(math.sqrt(rows))) ** 2
 
@@ -200,8 +265,13 @@ def _nearest_power_of_two(rows: int) -> int:
 
 GENERATORS: Mapping[str, Generator] = {
     "stencil27": Generator("27-point stencil on a cubic grid", _nearest_cube, 27.0, _stencil27),
+    "blocks": Generator("5 x 5 blocks in a band, like HV15R", _nearest_multiple, 140.0, _blocks),
+    "gene": Generator("rows of very unlike lengths, like mouse_gene", int, _GENE_PER_ROW, _gene),
     "rmat": Generator("R-MAT graph, natural order", _nearest_power_of_two, 15.0, _rmat),
+    "rmat-permuted": Generator(
+        "R-MAT graph, vertices in no order", _nearest_power_of_two, 15.0, _rmat_permuted
+    ),
     "road": Generator("road-like: a thinned square lattice", _nearest_square, 2.4, _road),
-    "outlier": Generator("one full row, all others short", lambda rows: rows, 7.0, _outlier),
+    "outlier": Generator("one full row, all others short", int, 7.0, _outlier),
 }
 """Every family by name."""

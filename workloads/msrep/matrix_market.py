@@ -2,14 +2,13 @@
 
 The format is the one of Boisvert, Pozo and Remington, "The Matrix Market Exchange Formats: Initial
 Design" (NISTIR 5935, 1996). The header is read here and held against the size of the file before
-anything is allocated. Every byte of the body passes a small grammar before SciPy's fast reader
-converts it: that reader alone dies of a stray NUL byte and takes `1d5` and `1.5abc` for numbers.
+anything is allocated. The body is read by `matrix_market_body`; SciPy's fast reader
+dies of a stray NUL byte and takes `1d5` and `1.5abc` for numbers.
 """
 
 from __future__ import annotations
 
 import gzip
-import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -18,12 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import numpy as np
-
 from harness.errors import AssayError
 
 if TYPE_CHECKING:
-    from scipy.sparse import coo_array, csr_array
+    from scipy.sparse import csr_array
 
 MAX_INDEX = 2**31 - 1
 """Largest number of rows or columns: indices are 32-bit, as in MSREP and in SciPy's reader."""
@@ -37,16 +34,15 @@ MAX_UNPACKED_BYTES = 1 << 36
 MAX_RATIO = 128
 """What a .gz may grow by: numbers as text grow 3 to 20 times, a gzip bomb up to 1032 times."""
 
-MAX_LINE_BYTES = 1024
-"""The longest line that NISTIR 5935 allows."""
-
 MAX_HEADER_BYTES = 1 << 20
 """Comments tell a matrix's story in a few KB; a MiB of them is damage."""
 
 _ALWAYS_ALLOWED = 1 << 20
 """Bytes or rows of which a small file may promise more than its own size: 1 Mi costs some MB."""
 
-_BLOCK_BYTES = 1 << 20
+_MAX_HEADER_LINE = 1 << 16
+"""Comments of public collections are longer than the format allows; entries are held to it."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _FIELDS = ("real", "integer", "pattern")
 _SYMMETRIES = ("general", "symmetric", "skew-symmetric")
@@ -93,14 +89,11 @@ def read(path: Path) -> csr_array:
         AssayError: as `read_header`, or an entry is missing, surplus, malformed, out of range, not
             finite, or contradicts the declared symmetry.
     """
+    from workloads.msrep.matrix_market_body import read_body
+
     with _opened(path) as (stream, text_bytes):
         header = _header(path, stream, text_bytes)
-        stored = _body(path, stream, header, text_bytes)
-    _refuse_nonfinite(path, stored.data, "an entry")
-    matrix = _whole(path, stored, header).tocsr()
-    matrix.sum_duplicates()
-    _refuse_nonfinite(path, matrix.data, "the sum of the entries of one place")
-    return matrix
+        return read_body(path, stream, header, text_bytes)
 
 
 @contextmanager
@@ -142,18 +135,30 @@ def _header(path: Path, stream: BinaryIO, text_bytes: int) -> Header:
             f"{path}: holds a {kind} in {layout} format; only sparse matrices in coordinate format "
             "can be read, write it as one"
         )
-    if field == "complex" or symmetry == "hermitian":
-        raise AssayError(f"{path}: the matrix is complex; only real matrices can be multiplied")
-    if field not in _FIELDS:
-        raise AssayError(f"{path}: unknown field {field[:40]!r}; known: {', '.join(_FIELDS)}")
-    if symmetry not in _SYMMETRIES:
-        raise AssayError(
-            f"{path}: unknown symmetry {symmetry[:40]!r}; known: {', '.join(_SYMMETRIES)}"
-        )
+    _refuse_unreadable(path, field, symmetry)
     sizes, lines = _sizes(path, stream)
     header = Header(*sizes, field=field, symmetry=symmetry, lines=lines)
     _refuse_impossible(path, header, text_bytes)
     return header
+
+
+def _refuse_unreadable(path: Path, field: str, symmetry: str) -> None:
+    if field not in (*_FIELDS, "complex"):
+        raise AssayError(f"{path}: unknown field {field[:40]!r}; known: {', '.join(_FIELDS)}")
+    if symmetry not in (*_SYMMETRIES, "hermitian"):
+        raise AssayError(
+            f"{path}: unknown symmetry {symmetry[:40]!r}; known: {', '.join(_SYMMETRIES)}"
+        )
+    if field == "complex":
+        raise AssayError(
+            f"{path}: the matrix is complex {symmetry}; only real matrices can be multiplied, "
+            "choose another"
+        )
+    if symmetry == "hermitian" or (field, symmetry) == ("pattern", "skew-symmetric"):
+        raise AssayError(
+            f"{path}: {symmetry} with {field} values is no Matrix Market format; write it as "
+            "symmetric or general"
+        )
 
 
 def _sizes(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], int]:
@@ -177,11 +182,11 @@ def _sizes(path: Path, stream: BinaryIO) -> tuple[tuple[int, int, int], int]:
 
 
 def _line(path: Path, stream: BinaryIO, number: int) -> str:
-    # Comments of public collections are longer than the format allows; entries are held to it.
-    limit = 64 * MAX_LINE_BYTES
-    line = stream.readline(limit + 1)
-    if len(line) > limit:
-        raise AssayError(f"{path}: line {number} is longer than {limit} bytes; not a matrix file")
+    line = stream.readline(_MAX_HEADER_LINE + 1)
+    if len(line) > _MAX_HEADER_LINE:
+        raise AssayError(
+            f"{path}: line {number} is longer than {_MAX_HEADER_LINE} bytes; not a matrix file"
+        )
     if not line:
         raise AssayError(f"{path}: ends in its header, at line {number}; fetch the file again")
     return line.decode("latin-1")
@@ -209,114 +214,3 @@ def _refuse_impossible(path: Path, header: Header, text_bytes: int) -> None:
         raise AssayError(
             f"{path}: claims to be {header.symmetry} but is {rows} x {columns}; write it as general"
         )
-
-
-def _body(path: Path, stream: BinaryIO, header: Header, text_bytes: int) -> coo_array:
-    """Return the entries as they are stored."""
-    from scipy.io import mmread
-
-    checked = _CheckedBody(path, stream, header, text_bytes)
-    try:
-        stored = mmread(io.BufferedReader(checked, _BLOCK_BYTES), spmatrix=False)
-    except (ValueError, OverflowError) as error:
-        raise AssayError(f"{path}: {_in_file_lines(str(error), header)}; repair it") from error
-    return cast("coo_array", stored)
-
-
-def _in_file_lines(message: str, header: Header) -> str:
-    """Return SciPy's message with line numbers of the file, not of what SciPy was given."""
-    match = re.fullmatch(r"Line (\d+): (.*?)\.?", message, flags=re.DOTALL)
-    if match is None:
-        return message.rstrip(".")
-    return f"line {int(match[1]) - 2 + header.lines}: {match[2]}"
-
-
-class _CheckedBody(io.RawIOBase):
-    """The rest of a stream behind a plain header; raises AssayError at the first bad byte."""
-
-    def __init__(self, path: Path, stream: BinaryIO, header: Header, text_bytes: int) -> None:
-        from workloads.msrep.matrix_market_grammar import Scanner
-
-        self._path = path
-        self._stream = stream
-        self._header = header
-        self._bytes_left = text_bytes
-        self._scanner = Scanner(header.field, MAX_LINE_BYTES)
-        field = "pattern" if header.field == "pattern" else "real"
-        self._ahead = (
-            f"%%MatrixMarket matrix coordinate {field} general\n"
-            f"{header.rows} {header.columns} {header.entries}\n"
-        ).encode()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if self._ahead:
-            count = min(len(buffer), len(self._ahead))
-            buffer[:count] = self._ahead[:count]
-            self._ahead = self._ahead[count:]
-            return count
-        count = self._stream.readinto(buffer)  # type: ignore[attr-defined]
-        self._bytes_left -= count
-        if self._bytes_left < 0:
-            raise AssayError(
-                f"{self._path}: grows over {MAX_RATIO} times when unpacked; unpack it yourself if "
-                "you trust it"
-            )
-        block = np.frombuffer(buffer, dtype=np.uint8, count=count)
-        self._check(block)
-        return int(count)
-
-    def _check(self, block: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
-        bad = self._scanner.scan(block) if len(block) else self._scanner.finish()
-        if bad is not None:
-            shape = "row column" if self._header.field == "pattern" else "row column value"
-            raise AssayError(
-                f"{self._path}: line {self._header.lines + bad.line}: {bad.reason} "
-                f"where '{shape}' must stand, with finite {self._header.field} values; repair it"
-            )
-        found, promised = self._scanner.entries, self._header.entries
-        if found > promised or (not len(block) and found < promised):
-            more = "more than" if found > promised else f"{found} of"
-            raise AssayError(
-                f"{self._path}: has {more} the {promised} entries it promises; fetch it again"
-            )
-
-
-def _whole(path: Path, stored: coo_array, header: Header) -> coo_array:
-    """Return the matrix with both its triangles."""
-    from scipy.sparse import coo_array
-
-    if header.symmetry == "general":
-        return stored
-    row, column = stored.coords
-    if np.any(column > row):
-        where = int(np.argmax(column > row))
-        raise AssayError(
-            f"{path}: stores ({row[where] + 1}, {column[where] + 1}), above the diagonal of a "
-            f"{header.symmetry} matrix; store the lower triangle or write it as general"
-        )
-    beside = column != row
-    sign = -1.0 if header.symmetry == "skew-symmetric" else 1.0
-    if sign < 0 and np.any(stored.data[~beside]):
-        raise AssayError(
-            f"{path}: has a nonzero on the diagonal of a skew-symmetric matrix; remove it"
-        )
-    return coo_array(
-        (
-            np.concatenate((stored.data, sign * stored.data[beside])),
-            (
-                np.concatenate((row, column[beside])),
-                np.concatenate((column, row[beside])),
-            ),
-        ),
-        shape=stored.shape,
-    )
-
-
-def _refuse_nonfinite(
-    path: Path, values: np.ndarray[tuple[int], np.dtype[np.float64]], what: str
-) -> None:
-    if not np.isfinite(values).all():
-        raise AssayError(f"{path}: {what} is beyond float64's range; scale the matrix")

@@ -45,7 +45,7 @@ def prepare(
         _multiply(rows, columns, values, vector, bounds, parts.first, parts.first_shared, carry, y)
 
     spans["compile"] = compile_s()
-    return HostProduct(kernel, y, (carry,), spans, describe(parts))
+    return HostProduct(kernel, y, (carry,), spans, describe(parts), x=vector)
 
 
 @njit(void(float64[::1]), parallel=True, cache=True)

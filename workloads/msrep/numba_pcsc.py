@@ -45,7 +45,7 @@ def prepare(
         _merge(partial_y, y)
 
     spans["compile"] = compile_s()
-    return HostProduct(kernel, y, (partial_y,), spans, describe(parts))
+    return HostProduct(kernel, y, (partial_y,), spans, describe(parts), x=vector)
 
 
 @njit(

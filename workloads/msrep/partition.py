@@ -1,12 +1,16 @@
-"""Cuts a sparse matrix into partitions of equal nnz, the arithmetic behind pCSR, pCSC and pCOO.
+"""Cuts the entries of a compressed matrix into parts of equal cost.
 
-After the partial formats of MSREP (Chen et al., arXiv 2209.07552): partition p holds the entries
+The partition of MSREP (Chen et al., arXiv 2209.07552) gives partition p the entries
 `p * nnz // P` up to `(p + 1) * nnz // P`, wherever rows begin, so a row may be shared. Only the
-pointer array is read, by binary search, so that the cost grows with P log(rows) and not with nnz.
+pointer array is read, by binary search, so that the time grows with P log(rows) and not with nnz.
+
+A row costs something too, however few entries it has. With a cost of its own, equal parts are those
+of Merrill & Garland's merge path (SC 2016), where a row costs as much as an entry.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,17 +49,20 @@ class Partition:
         )  # fmt: skip
 
 
-def partition(pointer: NDArray[np.integer], count: int) -> Partition:
+def partition(pointer: NDArray[np.integer], count: int, line_cost: int = 0) -> Partition:
     """Cut the matrix with that row (or column) pointer, shape (lines + 1,), into `count` parts.
+
+    Args:
+        pointer: where each line begins, and at the end nnz.
+        count: how many parts.
+        line_cost: of a line, in entries; 0 for parts of equal nnz.
 
     Raises:
         ValueError: `count` is not positive or `pointer` is empty.
     """
     if count < 1 or len(pointer) < 1:
         raise ValueError(f"cannot cut {len(pointer) - 1} lines into {count} partitions")
-    nnz = int(pointer[-1])
-    # Python's integers cannot overflow: p * nnz passes 2^63 for nnz beyond 2^31 and many parts.
-    bounds = np.array([p * nnz // count for p in range(count + 1)], dtype=np.int64)
+    bounds = _bounds(pointer, count, line_cost)
     # Keys of another type would make the search convert the whole pointer.
     keys = bounds.astype(pointer.dtype)
     start, end = keys[:-1], keys[1:]
@@ -73,3 +80,24 @@ def partition(pointer: NDArray[np.integer], count: int) -> Partition:
         last_shared=filled & (pointer[last + 1] > end),
         begins=begins,
     )
+
+
+def _bounds(pointer: NDArray[np.integer], count: int, line_cost: int) -> NDArray[np.int64]:
+    # Python's integers cannot overflow: p * nnz passes 2^63 for nnz beyond 2^31 and many parts.
+    nnz, lines = int(pointer[-1]), len(pointer) - 1
+    cost = nnz + line_cost * lines
+    if not line_cost:
+        return np.array([p * nnz // count for p in range(count + 1)], dtype=np.int64)
+
+    def before(line: int) -> int:
+        return int(pointer[line]) + line_cost * line
+
+    bounds = np.empty(count + 1, dtype=np.int64)
+    for p in range(count + 1):
+        wanted = p * cost // count
+        line = bisect_right(range(lines), wanted, key=before) - 1
+        # A line's own cost comes before its entries.
+        inside = max(0, wanted - before(line) - line_cost) if lines else 0
+        bounds[p] = min(int(pointer[line]) + inside, int(pointer[line + 1])) if lines else 0
+    bounds[0], bounds[-1] = 0, nnz
+    return bounds

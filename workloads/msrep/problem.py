@@ -16,6 +16,7 @@ from harness import data
 from harness.errors import AssayError, unknown
 from harness.records import Facts, Params
 from workloads.msrep import matrix_market
+from workloads.msrep.datasets import MATRICES
 from workloads.msrep.generators import GENERATORS, generate
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def load(params: Params, seed: int) -> Problem:
     else:
         path = matrix_file(name)
         matrix = matrix_market.read(path)
-        source = {"file": path.name, "sha256": _digest(path)}
+        sha256 = _digest(path)
+        data.refuse_changed(path, sha256)
+        source = {"file": path.name, "sha256": sha256}
     load_s = time.perf_counter() - start
     rows, columns = matrix.shape
     facts = {"rows": rows, "columns": columns, "nnz": int(matrix.nnz), **source}
@@ -64,15 +67,34 @@ def load(params: Params, seed: int) -> Problem:
 def matrix_file(name: str) -> Path:
     """Return the file that a word which is no generator's name means.
 
+    A path, a path below a data folder, or the name of a fetched matrix. A folder, as archives of
+    the SuiteSparse Matrix Collection hold one, stands for the file of its own name in it.
+
     Raises:
-        AssayError: there is no such file; says which generator may have been meant.
+        AssayError: there is no such file, which says what may have been meant; or it is not the
+            matrix that its name promises.
     """
+    known = MATRICES.get(name)
     try:
-        return data.find(name)
+        path = data.find(name)
     except AssayError as error:
+        if known is not None:
+            raise _not_here(name) from error
         if difflib.get_close_matches(name, GENERATORS, n=1, cutoff=0.5):
             raise unknown("matrix generator or file", name, GENERATORS) from error
         raise AssayError(f"{error}; generators: {', '.join(sorted(GENERATORS))}") from error
+    inside = path / f"{path.name}.mtx"
+    if inside.is_file():
+        path = inside
+    if known is not None:
+        if path.is_dir():
+            raise _not_here(name)
+        known.refuse_other(path, matrix_market.read_header(path))
+    return path
+
+
+def _not_here(name: str) -> AssayError:
+    return AssayError(f"matrix {name} is not on this machine; `assay data fetch {name}` gets it")
 
 
 def _digest(path: Path) -> str:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ from harness.protocols import Device
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+
+_BALANCE_PRODUCTS = 9
+"""Products by which partitions are compared."""
 
 
 class Product(Protocol):
@@ -50,6 +54,16 @@ class Product(Protocol):
         ...
 
 
+@runtime_checkable
+class Explains(Protocol):
+    """A product that says what it is."""
+
+    @property
+    def detail(self) -> str:
+        """Return one line; empty where there is nothing to say."""
+        ...
+
+
 class Prepare(Protocol):
     """The function that a variant's import path names."""
 
@@ -68,6 +82,12 @@ class HostProduct:
         kernel: computes y.
         y: float64, shape (rows,).
         scratch: float64 arrays that `kernel` writes before it reads them.
+        busy: float64, shape (partitions,): CPU time of each partition in the last product, in s;
+            empty where a kernel does not tell.
+        index_bytes: of pointers and indices, where they take fewer than those of CSR.
+        detail: one line about how this product is made.
+        x: the vector that `kernel` reads, in the columns' order, to be overwritten by whoever
+            brings another; None where it is copied elsewhere.
     """
 
     kernel: Callable[[], None]
@@ -75,10 +95,27 @@ class HostProduct:
     scratch: tuple[NDArray[np.float64], ...]
     spans: Mapping[str, float]
     counters: Mapping[str, float]
+    busy: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    index_bytes: int | None = None
+    detail: str = ""
+    x: NDArray[np.float64] | None = None
 
     def multiply(self) -> None:
         """Compute y."""
         self.kernel()
+
+    def imbalance(self) -> float:
+        """Return the busiest partition's CPU time over the mean; 1.0 without partitions.
+
+        Of several products each partition's least counts: what else the machine does only adds.
+        """
+        if not self.busy.size:
+            return 1.0
+        least = np.full(self.busy.shape, np.inf)
+        for _ in range(_BALANCE_PRODUCTS):
+            self.kernel()
+            np.minimum(least, self.busy, out=least)
+        return float(least.max() / least.mean())
 
     def result(self) -> NDArray[np.float64]:
         """Return y itself."""
@@ -95,4 +132,4 @@ def timed(spans: dict[str, float], name: str) -> Iterator[None]:
     """Add the block's duration in s to `spans` under that name."""
     start = time.perf_counter()
     yield
-    spans[name] = time.perf_counter() - start
+    spans[name] = spans.get(name, 0.0) + time.perf_counter() - start

@@ -308,7 +308,7 @@ def test_the_quickest_instruction_set_of_a_processor_is_chosen(
 
 
 _KERNEL = """
-from workloads.heat.compiled import compiled
+from workloads.kernels.compiled import compiled
 from package.inner import inner
 
 @compiled()
@@ -319,7 +319,7 @@ print(outer(20))
 """
 
 _INNER = """
-from workloads.heat.compiled import compiled
+from workloads.kernels.compiled import compiled
 
 @compiled()
 def inner(value):

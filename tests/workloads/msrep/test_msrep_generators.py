@@ -39,7 +39,7 @@ def test_another_seed_gives_other_values(name: str) -> None:
 def test_the_nearest_number_of_rows_is_near_and_stays(name: str) -> None:
     for rows in (1, 7, 100, 12_345, MAX_ROWS):
         made = nearest_rows(name, rows)
-        assert rows / 2 <= made <= 2 * rows
+        assert rows / 2 <= made <= max(5, 2 * rows)
         assert made > MAX_ROWS or nearest_rows(name, made) == made
 
 
@@ -91,6 +91,34 @@ def test_rmat_gathers_long_rows_at_the_top_and_leaves_rows_empty() -> None:
     assert lengths[0] > 50 * lengths.mean()
     assert lengths[: 1 << 13].sum() > 0.7 * lengths.sum()
     assert np.any(lengths == 0)
+
+
+def test_permuting_a_graph_keeps_its_long_rows_and_loses_their_place() -> None:
+    natural, permuted = (generate(name, 1 << 14, seed=0) for name in ("rmat", "rmat-permuted"))
+    lengths = np.diff(permuted.indptr)
+    assert lengths.max() == pytest.approx(np.diff(natural.indptr).max(), rel=0.1)
+    assert lengths[: 1 << 13].sum() == pytest.approx(lengths.sum() / 2, rel=0.1)
+
+
+def test_blocks_are_dense_in_a_band_and_all_rows_alike() -> None:
+    matrix = generate("blocks", 50_000, seed=0)
+    assert set(np.diff(matrix.indptr)) == {140}
+    columns = matrix.indices.reshape(-1, 28, 5)
+    assert np.all(np.diff(columns, axis=2) == 1)
+    assert np.all(columns[:, :, 0] % 5 == 0)
+    np.testing.assert_array_equal(columns[::5], columns[4::5])
+    distance = np.abs(columns[:, :, 0] // 5 - np.arange(50_000)[:, None] // 5)
+    assert 2_000 < distance.max() <= 3_000
+
+
+def test_genes_rows_are_very_unlike_and_spread_over_all_columns() -> None:
+    matrix = generate("gene", 20_000, seed=0)
+    lengths = np.diff(matrix.indptr)
+    assert lengths.std() > 1.5 * lengths.mean()
+    assert lengths.max() <= 0.3 * 20_000
+    longest = int(lengths.argmax())
+    row = matrix.indices[matrix.indptr[longest] : matrix.indptr[longest + 1]]
+    assert np.histogram(row, bins=10, range=(0, 20_000))[0].std() < 0.05 * row.size / 10
 
 
 def test_the_outlier_has_one_full_row_and_short_ones() -> None:

@@ -276,3 +276,23 @@ def test_a_real_matrix_named_below_the_data_folder_is_multiplied(name: str, file
     state = prepared(name, params(f"matrices/{file}", partitions=5))
     verdict = WORKLOAD.verify(state)
     assert verdict.passed, verdict
+
+
+def test_cold_caches_are_emptied_before_each_product_and_warm_ones_are_left() -> None:
+    warm, cold = (prepared("pcsr", {**params(), "cache": cache}) for cache in ("warm", "cold"))
+    assert not WORKLOAD.resets(warm)
+    assert WORKLOAD.resets(cold)
+    assert cold.ballast is not None
+    before = cold.ballast.sum()
+    WORKLOAD.before_sample(warm)
+    WORKLOAD.before_sample(cold)
+    assert cold.ballast.sum() == before + cold.ballast.size
+    assert cold.ballast.nbytes >= 4 * max(read_cpu().caches.values(), default=0)
+
+
+def test_caches_are_emptied_on_one_host_only() -> None:
+    cold = {**params(), "cache": "cold"}
+    assert WORKLOAD.unsupported(variant("pcsr"), frozenset({"host"}), cold) is None
+    for chosen, features in ((cold, set()), ({**cold, "world_size": 2}, {"host"})):
+        told = WORKLOAD.unsupported(variant("torch"), frozenset(features), chosen)
+        assert "use cache=warm" in str(told)

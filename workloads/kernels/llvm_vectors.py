@@ -76,7 +76,9 @@ def splat(builder: Any, value: Any, vector: Any) -> Any:
     )
 
 
-def counted_loop(builder: Any, first: Any, last: Any, begin: list[Any], step: Step) -> list[Any]:
+def counted_loop(
+    builder: Any, first: Any, last: Any, begin: list[Any], step: Step, *, stride: int = 1
+) -> list[Any]:
     """Build a loop from `first` up to `last`, at least once; return the values it ends with."""
     before = builder.block
     loop = builder.append_basic_block("loop")
@@ -89,7 +91,7 @@ def counted_loop(builder: Any, first: Any, last: Any, begin: list[Any], step: St
     for one, value in zip(carried, begin, strict=True):
         one.add_incoming(value, before)
     found = step(at, carried)
-    following = builder.add(at, SIZE(1))
+    following = builder.add(at, SIZE(stride))
     at.add_incoming(following, loop)
     for one, value in zip(carried, found, strict=True):
         one.add_incoming(value, loop)
@@ -98,8 +100,36 @@ def counted_loop(builder: Any, first: Any, last: Any, begin: list[Any], step: St
     return found
 
 
-def ask_for(builder: Any, at: Any, *, write: bool) -> None:
-    """Ask for the cache line of a pointer, to be needed soon."""
+def optional_loop(
+    builder: Any, first: Any, last: Any, begin: list[Any], step: Step, *, stride: int = 1
+) -> list[Any]:
+    """Build a loop that may not run at all; return the values it ends with, or `begin`."""
+    before = builder.block
+    some = builder.append_basic_block("some")
+    done = builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", first, last), some, done)
+    builder.position_at_end(some)
+    found = counted_loop(builder, first, last, begin, step, stride=stride)
+    left = builder.block
+    builder.branch(done)
+    builder.position_at_end(done)
+    ended = [builder.phi(value.type) for value in begin]
+    for one, skipped, value in zip(ended, begin, found, strict=True):
+        one.add_incoming(skipped, before)
+        one.add_incoming(value, left)
+    return ended
+
+
+def ask_for(builder: Any, at: Any, *, write: bool, locality: int = 3) -> None:
+    """Ask for the cache line of a pointer, to be needed soon.
+
+    Args:
+        builder: numba's.
+        at: the pointer.
+        write: whether it is to be written, too.
+        locality: 3 to bring it into every cache, 2 into the second level, 0 to keep it from all
+            others.
+    """
     byte = ir.IntType(8).as_pointer()
     call = declared(builder.module, ir.VoidType(), [byte, WORD, WORD, WORD], "llvm.prefetch.p0")
-    builder.call(call, [builder.bitcast(at, byte), WORD(int(write)), WORD(3), WORD(1)])
+    builder.call(call, [builder.bitcast(at, byte), WORD(int(write)), WORD(locality), WORD(1)])

@@ -1,0 +1,1 @@
+"""What the workloads' compiled kernels are made of."""
