@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from harness.registry import Registry
@@ -16,6 +17,10 @@ FAKES = Registry(
     backends={"fake": "harness.testing:FAKE_BACKEND"},
     workloads={"fake": "harness.testing:FAKE_WORKLOAD"},
 )
+
+# A shared machine may hold any example up for longer than hypothesis lets it.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 Assay = Callable[..., "subprocess.CompletedProcess[str]"]
 
