@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from harness.errors import AssayError
 
 _BLOCK_BYTES = 1 << 18
@@ -64,8 +66,8 @@ class Part:
     def source(self) -> _Source | None:
         """Return what is known of it, None where it must be begun anew."""
         try:
-            return _Source(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return msgspec.json.decode(self._note.read_bytes(), type=_Source)
+        except (OSError, msgspec.MsgspecError):
             return None
 
     def begins(self, source: _Source) -> None:
@@ -170,7 +172,8 @@ def download(
             _refuse_wrong_size(source, size_bytes)
             part.begins(source)
         _refuse_without_space(part.path.parent, url, source.size_bytes - have)
-        return _completed(answer, part, source, name, size_bytes or source.size_bytes, progress)
+        size_bytes = size_bytes or source.size_bytes or _whole_size(answer)
+        return _completed(answer, part, source, name, size_bytes, progress)
 
 
 def _begun(part: Part, url: str) -> tuple[_Source | None, int]:
@@ -214,14 +217,23 @@ def _goes_on(answer: http.client.HTTPResponse, source: _Source, have: int) -> bo
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
     if span is None or int(span[1]) != have:
         return False
-    whole = 0 if span[2] == "*" else int(span[2])
+    whole = _whole_size(answer)
     same = _validator(answer) in ("", source.validator)
     return same and (not whole or not source.size_bytes or whole == source.size_bytes)
 
 
+def _whole_size(answer: http.client.HTTPResponse) -> int:
+    """Return the size of the whole file where an answer of a part tells it, else 0."""
+    told = re.fullmatch(
+        r"bytes [0-9]+-[0-9]+/([0-9]{1,18})", answer.headers.get("Content-Range", "")
+    )
+    return int(told[1]) if told is not None else 0
+
+
 def _announced(url: str, answer: http.client.HTTPResponse) -> _Source:
     length = answer.headers.get("Content-Length", "")
-    if not length and answer.headers.get("Transfer-Encoding", "").lower() != "chunked":
+    chunked = answer.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    if not chunked and not re.fullmatch("[0-9]{1,18}", length):
         raise AssayError(
             f"{url} comes without its size, so nobody can tell whether it is whole; report it"
         )

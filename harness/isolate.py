@@ -340,7 +340,8 @@ def _send(child: subprocess.Popen[bytes], body: bytes) -> None:
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
     # Ranks are started in sessions of their own, which the signal to the group does not reach.
-    below = _descendants(child.pid)
+    # A child that was waited for has lent its number to whoever comes next.
+    below = _descendants(child.pid) if child.returncode is None else []
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     for process in below:

@@ -219,11 +219,17 @@ class _AgreedMeter:
 
     def start(self) -> Any:
         self.group.barrier()
-        return self.inner.start()
+        try:
+            return self.inner.start()
+        except MeterError as error:
+            # Raised when all close the window: a rank that left now would answer other questions.
+            return error
 
     def stop(self, token: Any) -> float:
         value, reason = 0.0, None
         try:
+            if isinstance(token, MeterError):
+                raise token
             value = self.inner.stop(token)
         except MeterError as error:
             reason = str(error)

@@ -88,6 +88,10 @@ def _run(size: int, port: int, folder: Path, enter: Callable[[str], None]) -> Ma
             time.sleep(_POLL_S)
     finally:
         context.close()
+        # What a rank started is in the rank's group, and outlives a rank that ended by itself.
+        for pid in context.pids().values():
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
     return {rank: failure.exitcode for rank, failure in ended.failures.items()}
 
 

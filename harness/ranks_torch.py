@@ -133,7 +133,7 @@ class Rank:
         )
         control = dist.new_group(backend="gloo", timeout=wait)
         told: list[Any] = [None] * place.size
-        own = (place.rank // place.local_size, socket.gethostname(), device.index, _threads())
+        own = (int(os.environ["GROUP_RANK"]), socket.gethostname(), device.index, _threads())
         dist.all_gather_object(told, own, group=control)
         hosts, names, devices, threads = zip(*told, strict=True)
         facts = {

@@ -124,6 +124,8 @@ def _measured_and_stored(rank: Rank, planned: Plan, settings: Settings, root: Pa
         process = rounds.next_process(run.of(planned.cases[0].case))
         rank.store.set(_PROCESS, str(process))
         signal.signal(signal.SIGTERM, _give_up)
+        # An interrupted case is no failed one: the same command measures it.
+        signal.signal(signal.SIGINT, _leave)
         started_at, started = time.time(), time.monotonic()
         result = _measured(rank, planned, settings, process, environment)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -136,6 +138,10 @@ def _measured_and_stored(rank: Rank, planned: Plan, settings: Settings, root: Pa
             root,
         )
     return result
+
+
+def _leave(number: int, frame: object) -> None:
+    os._exit(128 + number)
 
 
 def _give_up(number: int, frame: object) -> None:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 from harness.errors import AssayError
 
@@ -116,14 +116,26 @@ def _member(
         with gzip.GzipFile(fileobj=packed) as unpacked:
             yield from _of_tar(_Bounded(unpacked, limit), member, size_bytes)
         return
-    with zipfile.ZipFile(packed) as held:
-        whole = held.getinfo(member).file_size
-        _refuse_size(whole, size_bytes, limit)
-        with held.open(member) as stream:
-            bounded = _Bounded(stream, whole)
-            yield b"", whole
-            while block := bounded.read(_BLOCK_BYTES):
-                yield block, whole
+    stream, whole = _of_zip(packed, member)
+    _refuse_size(whole, size_bytes, limit)
+    with stream:
+        bounded = _Bounded(stream, whole)
+        yield b"", whole
+        while block := bounded.read(_BLOCK_BYTES):
+            yield block, whole
+
+
+def _of_zip(packed: BinaryIO, member: str) -> tuple[IO[bytes], int]:
+    """Return a member opened and its size; only what is stored or deflated."""
+    try:
+        held = zipfile.ZipFile(packed)
+        info = held.getinfo(member)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _BadArchiveError(f"it is packed by method {info.compress_type}")
+        return held.open(info), info.file_size
+    except (OSError, ValueError) as error:
+        # Of a damaged directory, not of the disk: names and offsets that cannot be.
+        raise _BadArchiveError(str(error)) from error
 
 
 def _refuse_size(claimed: int, size_bytes: int, limit: int) -> None:

@@ -246,7 +246,7 @@ def test_chunks_are_put_together_and_a_missing_last_one_is_noticed(
         ),
         (str(10**17), 0, r"needs 10{17} more bytes and .* has \d+ free; free space"),
         ("none", 0, "comes without its size"),
-        ("many", len(BODY) - 5, f"sent more than {len(BODY) - 5} bytes"),
+        ("many", len(BODY), "comes without its size"),
     ],
 )
 def test_a_lie_about_the_length_is_one_line_and_no_file(
@@ -256,6 +256,15 @@ def test_a_lie_about_the_length_is_one_line_and_no_file(
     with pytest.raises(AssayError, match=message) as caught:
         get(server, tmp_path, size_bytes)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "file").exists()
+
+
+def test_chunks_beyond_the_size_that_a_file_must_have_are_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    server.chunked = True
+    with pytest.raises(AssayError, match=f"sent more than {len(BODY) - 5} bytes"):
+        get(server, tmp_path, len(BODY) - 5)
     assert not (tmp_path / "file").exists()
 
 

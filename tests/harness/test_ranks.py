@@ -131,6 +131,20 @@ def test_a_meter_that_one_rank_cannot_read_is_read_by_none() -> None:
         read(meter, clock, 1.0)
 
 
+def test_a_meter_that_does_not_start_on_one_rank_still_answers_when_the_window_closes() -> None:
+    class Dead(FakeMeter):
+        def start(self) -> float:
+            raise MeterError("the counter is gone")
+
+    clock = VirtualClock()
+    group = ToldGroup([[(1.0, None)]])
+    meter = agreed(Dead(clock), group)
+    token = meter.start()
+    assert group.others, "nobody is asked before the window closes"
+    with pytest.raises(MeterError, match="rank 0: the counter is gone"):
+        meter.stop(token)
+
+
 def test_a_window_hides_the_barrier_before_it_and_a_peak_needs_none() -> None:
     clock = VirtualClock()
     assert agreed(FakeMeter(clock, min_window_s=1e-3), ToldGroup([]), 2e-4).min_window_s == 0.02

@@ -147,6 +147,28 @@ def test_a_zip_is_held_to_its_bounds_too(tmp_path: Path) -> None:
         taken(tmp_path, zipped(bytes(1 << 24)))
 
 
+def test_a_zip_packed_by_a_rare_method_or_with_a_damaged_directory_is_one_line(
+    tmp_path: Path,
+) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_LZMA) as written:
+        written.writestr("toy/toy.mtx", BODY)
+    with pytest.raises(AssayError, match="packed by method 14"):
+        taken(tmp_path, held.getvalue())
+    whole = zipped(BODY)
+    start = whole.rindex(b"PK\x01\x02")
+    said = []
+    for at in range(start, len(whole)):
+        damaged = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
+        try:
+            assert taken(tmp_path, damaged).size_bytes == len(BODY)
+            (tmp_path / "out").unlink()
+        except AssayError as error:
+            said.append(str(error))
+    assert said
+    assert all(line.startswith("cannot unpack") and "\n" not in line for line in said)
+
+
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_a_damaged_tar_gives_the_right_file_or_one_line(

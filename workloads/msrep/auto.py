@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.protocols import Device
 from workloads.msrep import numba_compressed, numba_csb, numba_hubs, numba_pcsr, numba_sell
 from workloads.msrep.features import SCATTERED_LINES, Features, features_of
-from workloads.msrep.product import HostProduct, timed
+from workloads.msrep.product import HostProduct, timed, together
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -70,8 +70,10 @@ def choose(features: Features, shares_columns: bool) -> Choice:
     if features.x_is_scattered:
         lines = f"{features.lines_per_entry:.2g} cache lines of x an entry"
         return Choice("pcsr", f"x is met in no order ({lines}): it is asked for ahead")
-    if features.spread > UNLIKE_ROWS or features.lines_per_entry > SCATTERED_LINES:
+    if features.spread > UNLIKE_ROWS:
         return Choice("sell", f"rows of unlike lengths: spread {features.spread:.2g}, {mean}")
+    if features.lines_per_entry > SCATTERED_LINES:
+        return Choice("sell", "x is met in no order within a core's cache")
     if features.span < 1 << 16:
         return Choice("compressed", f"a row spans {features.span} columns: 16 bits tell them")
     return Choice("pcsr", "no structure that another format would use")
@@ -88,6 +90,6 @@ def prepare(
     product = _PREPARES[choice.variant](matrix, x, device, partitions)
     return replace(
         product,
-        spans={**spans, **product.spans},
+        spans=together(spans, product.spans),
         detail=f"chose {choice.variant}: {choice.why}",
     )

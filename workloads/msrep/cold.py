@@ -1,4 +1,7 @@
-"""Empties the host's caches before a product, by writing to more memory than they hold."""
+"""Empties the host's caches before a product, by writing to more memory than they hold.
+
+One thread writes: of a processor with several last-level caches the others keep what they hold.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _WITHOUT_CACHES_BYTES = 64 << 20
 
 
 def ballast() -> NDArray[np.float64]:
-    """Return an array four times as large as all caches together."""
+    """Return an array four times as large as one cache of each level together."""
     bytes_held = sum(read_cpu().caches.values()) or _WITHOUT_CACHES_BYTES
     return np.zeros(_TIMES * bytes_held // 8)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workloads.msrep import numba_pcsr
-from workloads.msrep.product import HostProduct
+from workloads.msrep.product import HostProduct, timed, together
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -68,9 +68,12 @@ def with_long_rows(
             change it.
         partitions: how many; 0 for one a thread.
     """
-    parts = split(matrix)
+    spans: dict[str, float] = {}
+    with timed(spans, "convert"):
+        parts = split(matrix)
     if parts is None:
-        return prepare_rest(matrix, x, partitions)
+        product = prepare_rest(matrix, x, partitions)
+        return replace(product, spans=together(spans, product.spans))
     rest = prepare_rest(parts.rest, x, partitions)
     long = numba_pcsr.prepare_with(x[: matrix.shape[1]], parts.long, partitions)
     busy = np.full(rest.busy.shape, np.nan)
@@ -81,13 +84,20 @@ def with_long_rows(
         rest.y[parts.rows] = long.y
         np.add(rest.busy, long.busy, out=busy)
 
-    spans = {name: rest.spans.get(name, 0.0) + long.spans[name] for name in long.spans}
-    counters = {**rest.counters, "long_rows": float(parts.rows.size)}
+    counters = {
+        **rest.counters,
+        "long_rows": float(parts.rows.size),
+        "long_entries": float(parts.long.nnz),
+    }
+    index_bytes = rest.index_bytes
+    if index_bytes is not None:
+        index_bytes += 4 * (parts.long.nnz + parts.rows.size + 1)
     return replace(
         rest,
         kernel=kernel,
         scratch=(*rest.scratch, long.y, *long.scratch),
-        spans=spans,
+        spans=together(spans, rest.spans, long.spans),
+        index_bytes=index_bytes,
         counters=counters,
         busy=busy,
     )

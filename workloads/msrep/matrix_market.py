@@ -189,7 +189,8 @@ def _line(path: Path, stream: BinaryIO, number: int) -> str:
         )
     if not line:
         raise AssayError(f"{path}: ends in its header, at line {number}; fetch the file again")
-    return line.decode("latin-1")
+    # What is no ASCII is no blank either: of NISTIR 5935's header only comments may hold it.
+    return line.decode("ascii", errors="replace")
 
 
 def _refuse_impossible(path: Path, header: Header, text_bytes: int) -> None:

@@ -11,6 +11,7 @@ What a product declares to move is what its own indices take.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,10 @@ from workloads.kernels.compiled import compiled
 from workloads.msrep import numba_pcsr, shared_slices
 from workloads.msrep.features import features_of
 from workloads.msrep.intrinsics import ONCE, ask_ahead, thread_s
-from workloads.msrep.numba_parts import compile_s, count_partitions, describe
+from workloads.msrep.numba_parts import compile_s, count_partitions, describe, describe_whole
 from workloads.msrep.numba_pcsr import LINE_COST, padded
-from workloads.msrep.partition import Partition, partition
-from workloads.msrep.product import HostProduct, timed
+from workloads.msrep.partition import partition
+from workloads.msrep.product import HostProduct, timed, together
 from workloads.msrep.shared_slices import Slices
 
 if TYPE_CHECKING:
@@ -50,9 +51,12 @@ def prepare(
         slices = slices_of(matrix)
     if slices is not None:
         return _prepare_slices(matrix, slices, x, count_partitions(partitions), spans)
-    if features_of(matrix).span < 1 << 16:
+    with timed(spans, "convert"):
+        is_narrow = features_of(matrix).span < 1 << 16
+    if is_narrow:
         return _prepare_distances(matrix, x, count_partitions(partitions), spans)
-    return numba_pcsr.prepare(matrix, x, device, partitions)
+    product = numba_pcsr.prepare(matrix, x, device, partitions)
+    return replace(product, spans=together(spans, product.spans))
 
 
 def slices_of(matrix: csr_array) -> Slices | None:
@@ -79,7 +83,14 @@ def _prepare_slices(
         starts = shared_slices.value_starts(pointer, slices)
         values = shared_slices.aligned_zeros(int(starts[-1]) + more)
         shared_slices.fill(
-            pointer, indices, matrix.data, slices.rows, slices.columns, starts, kept, values
+            pointer,
+            indices,
+            np.require(matrix.data, requirements="W"),
+            slices.rows,
+            slices.columns,
+            starts,
+            kept,
+            values,
         )
     with timed(spans, "partition"):
         parts = partition(pointer[slices.rows], count, _SLICE_COST)
@@ -94,7 +105,8 @@ def _prepare_slices(
     # Of a slice: its first row, its kind, and where its columns and its values begin.
     index_bytes = kept.nbytes + 4 * slices.rows.nbytes
     x_read = vector[: x.size]
-    return _product(matrix, kernel, y, (), spans, parts, busy, index_bytes, x_read)
+    told = describe_whole(pointer[slices.rows], parts)
+    return _product(matrix, kernel, y, (), spans, told, busy, index_bytes, x_read)
 
 
 def _prepare_distances(
@@ -118,7 +130,8 @@ def _prepare_distances(
     )
     spans["compile"] = compile_s()
     index_bytes = distances.nbytes + base.nbytes + pointer.nbytes
-    return _product(matrix, kernel, y, (carry,), spans, parts, busy, index_bytes, vector)
+    told = describe(parts)
+    return _product(matrix, kernel, y, (carry,), spans, told, busy, index_bytes, vector)
 
 
 def _product(
@@ -127,12 +140,12 @@ def _product(
     y: NDArray[np.float64],
     scratch: tuple[NDArray[np.float64], ...],
     spans: Mapping[str, float],
-    parts: Partition,
+    told: Mapping[str, float],
     busy: NDArray[np.float64],
     index_bytes: int,
     x: NDArray[np.float64],
 ) -> HostProduct:
-    counters = {**describe(parts), "index_bytes_per_entry": index_bytes / max(1, matrix.nnz)}
+    counters = {**told, "index_bytes_per_entry": index_bytes / max(1, matrix.nnz)}
     return HostProduct(kernel, y, scratch, spans, counters, busy, index_bytes, x=x)
 
 

@@ -51,25 +51,32 @@ def _prepare(matrix: csr_array, x: NDArray[np.float64], partitions: int) -> Host
     rows, width = matrix.shape
     spans: dict[str, float] = {}
     with timed(spans, "convert"):
+        scattered = features_of(matrix).x_is_scattered
         lines, across = -(-rows // SIDE), max(1, -(-width // SIDE))
         tiles = np.zeros(lines * across + 1, dtype=np.int64)
         places = np.zeros(matrix.nnz + _X_AHEAD, dtype=np.uint32)
         values = np.empty(matrix.nnz)
         pointer = matrix.indptr.astype(np.int64)
         indices = matrix.indices.astype(np.uint32, copy=False)
-        _tile(pointer, indices, matrix.data, across, tiles, places, values)
+        data = np.require(matrix.data, requirements="W")
+        _tile(pointer, indices, data, across, tiles, places, values)
         bounds = tiles.astype(np.uint64)
     with timed(spans, "partition"):
         parts = partition(tiles[::across], count_partitions(partitions), _LINE_COST)
         cuts, begins = parts.bounds.astype(np.uint64), parts.begins.astype(np.uint64)
-    scattered = features_of(matrix).x_is_scattered
     y = np.full(rows, np.nan)
     carry = np.full((len(cuts) - 1, min(SIDE, rows)), np.nan)
     busy = np.full(len(cuts) - 1, np.nan)
-    kernel = partial(
+    multiply = partial(
         _multiply, bounds, uint64(across), places, values, x, cuts, begins, scattered,
         carry, busy, y,
     )  # fmt: skip
+
+    def kernel() -> None:
+        # Two functions, because numba may run two parallel loops of one function at once.
+        multiply()
+        _merge(bounds, uint64(across), cuts, begins, carry, y)
+
     spans["compile"] = compile_s()
     counters = {**describe(parts), "tiles": float(lines * across)}
     return HostProduct(kernel, y, (carry,), spans, counters, busy, x=x)
@@ -142,9 +149,19 @@ def _multiply(bounds, across, places, values, x, cuts, begins, scattered, carry,
             sums[:] = 0.0
             _add(bounds, across, uint64(line), places, values, x, start, end, scattered, sums)
         busy[p] = thread_s() - began
-    for p in range(busy.size):
-        if cuts[p] < cuts[p + 1] and begins[p] > 0 and cuts[p] < bounds[begins[p] * across]:
-            first = (begins[p] - uint64(1)) << uint64(_BITS)
-            sums = y[first : min(first + uint64(SIDE), uint64(y.size))]
-            for i in range(sums.size):
-                sums[i] += carry[p, i]
+
+
+@compiled(
+    void(uint64[::1], uint64, uint64[::1], uint64[::1], float64[:, ::1], float64[::1]),
+    parallel=True,
+)
+def _merge(bounds, across, cuts, begins, carry, y):  # type: ignore[no-untyped-def]
+    """Add the carries to their rows of tiles; each thread takes a part of every such row."""
+    parts = carry.shape[0]
+    for part in prange(parts):
+        start, stop = carry.shape[1] * part // parts, carry.shape[1] * (part + 1) // parts
+        for p in range(parts):
+            if cuts[p] < cuts[p + 1] and begins[p] > 0 and cuts[p] < bounds[begins[p] * across]:
+                first = int64(begins[p] - uint64(1)) << _BITS
+                for i in range(start, min(stop, y.size - first)):
+                    y[first + i] += carry[p, i]

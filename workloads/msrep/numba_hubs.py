@@ -46,10 +46,11 @@ def prepare(
         )
         renamed.has_sorted_indices = False
         renamed.sort_indices()
+        ahead = padded(order, _AHEAD)
     ordered = np.zeros(x.size + 1)
     product = numba_sell.prepare_with(ordered, renamed, partitions)
     inner, given = product.kernel, np.array(x)
-    ahead, parts = padded(order, _AHEAD), count_partitions(partitions)
+    parts = count_partitions(partitions)
 
     def kernel() -> None:
         _copy(given, ahead, ordered, parts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numba
 import numpy as np
 from numba.core import event
+from numpy.typing import NDArray
 
 from workloads.msrep.partition import Partition
 
@@ -30,6 +31,17 @@ def compile_s() -> float:
 def count_partitions(wanted: int) -> int:
     """Return `wanted`, or the number of threads that numba uses where it is 0."""
     return wanted or int(numba.get_num_threads())
+
+
+def describe_whole(pointer: NDArray[np.integer], parts: Partition) -> Mapping[str, float]:
+    """Return the same where a line belongs to the partition in which it begins, whole."""
+    sizes = np.diff(pointer[parts.begins].astype(np.int64))
+    return {
+        **describe(parts),
+        "largest_partition_nnz": float(sizes.max()),
+        "smallest_partition_nnz": float(sizes.min()),
+        "shared_lines": 0.0,
+    }
 
 
 def describe(parts: Partition) -> Mapping[str, float]:

@@ -49,9 +49,9 @@ def prepare(
 
 def prepare_with(x: NDArray[np.float64], matrix: csr_array, partitions: int) -> HostProduct:
     """Return the product with an x that its owner may change."""
-    scattered = features_of(matrix).x_is_scattered
     spans: dict[str, float] = {}
     with timed(spans, "convert"):
+        scattered = features_of(matrix).x_is_scattered
         pointer = matrix.indptr.astype(np.uint64)
         columns = padded(matrix.indices, X_AHEAD)
         values = np.array(matrix.data)

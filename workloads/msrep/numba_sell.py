@@ -23,7 +23,7 @@ from workloads.kernels.compiled import compiled
 from workloads.msrep.features import SCATTERED_LINES, features_of
 from workloads.msrep.intrinsics import ONCE, SOON, ask_ahead, thread_s
 from workloads.msrep.long_rows import with_long_rows
-from workloads.msrep.numba_parts import compile_s, count_partitions, describe
+from workloads.msrep.numba_parts import compile_s, count_partitions, describe_whole
 from workloads.msrep.partition import partition
 from workloads.msrep.product import HostProduct, timed
 
@@ -61,6 +61,7 @@ def _prepare(matrix: csr_array, x: NDArray[np.float64], partitions: int) -> Host
     rows, width = matrix.shape
     spans: dict[str, float] = {}
     with timed(spans, "convert"):
+        scattered = features_of(matrix).lines_per_entry > SCATTERED_LINES
         lengths = np.zeros(-(-rows // HEIGHT) * HEIGHT, dtype=np.int64)
         lengths[:rows] = np.diff(matrix.indptr)
         order = _order(lengths)
@@ -72,7 +73,8 @@ def _prepare(matrix: csr_array, x: NDArray[np.float64], partitions: int) -> Host
         starts = np.zeros(lengths.size, dtype=np.int64)
         starts[:rows] = matrix.indptr[:-1]
         indices = matrix.indices.astype(np.uint32, copy=False)
-        _fill(pointer, order, lengths, starts, indices, matrix.data, columns, values)
+        data = np.require(matrix.data, requirements="W")
+        _fill(pointer, order, lengths, starts, indices, data, columns, values)
     with timed(spans, "partition"):
         parts = partition(pointer, count_partitions(partitions), _SLICE_COST)
         begins = parts.begins.astype(np.uint64)
@@ -80,12 +82,11 @@ def _prepare(matrix: csr_array, x: NDArray[np.float64], partitions: int) -> Host
     y = np.full(rows + 1, np.nan)
     place = np.minimum(order, rows).astype(np.uint32)
     busy = np.full(len(begins) - 1, np.nan)
-    scattered = features_of(matrix).lines_per_entry > SCATTERED_LINES
     multiply = _multiply_scattered if scattered else _multiply_streaming
     kernel = partial(multiply, pointer, columns, values, x, place, begins, busy, y)
     spans["compile"] = compile_s()
     counters = {
-        **describe(parts),
+        **describe_whole(pointer, parts),
         "filled_share": float(values.size / max(1, matrix.nnz) - 1),
         "x_asked_ahead": float(scattered),
     }

@@ -65,7 +65,7 @@ class Explains(Protocol):
 
 
 class Prepare(Protocol):
-    """The function that a variant's import path names."""
+    """The function that a variant's import path names; indices of the matrix are sorted."""
 
     def __call__(
         self, matrix: csr_array, x: NDArray[np.float64], device: Device, partitions: int
@@ -115,7 +115,8 @@ class HostProduct:
         for _ in range(_BALANCE_PRODUCTS):
             self.kernel()
             np.minimum(least, self.busy, out=least)
-        return float(least.max() / least.mean())
+        mean = least.mean()
+        return float(least.max() / mean) if mean > 0 else 1.0
 
     def result(self) -> NDArray[np.float64]:
         """Return y itself."""
@@ -125,6 +126,16 @@ class HostProduct:
         """Overwrite y and the scratch arrays with NaN."""
         for array in (self.y, *self.scratch):
             array.fill(np.nan)
+
+
+def together(*spans: Mapping[str, float]) -> Mapping[str, float]:
+    """Return spans added up by name; "compile", told of the whole process, counts once."""
+    total: dict[str, float] = {}
+    for one in spans:
+        for name, seconds in one.items():
+            before = total.get(name, 0.0)
+            total[name] = max(before, seconds) if name == "compile" else before + seconds
+    return total
 
 
 @contextmanager

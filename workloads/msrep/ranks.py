@@ -248,7 +248,9 @@ def prepare(
             merge = AllGather(merge, y, views, rank)
     on_host = torch.empty(0, device=target).is_cpu
     with timed(prepared, "convert" if on_host else "host_to_device"):
-        local = _kernel_of(share, problem.x[columns], kernel, device, int(params["partitions"]))
+        # A copy: what gathers x overwrites it, and the reference is computed from the original.
+        own = problem.x[columns].copy()
+        local = _kernel_of(share, own, kernel, device, int(params["partitions"]))
         device.synchronize()
     x = None
     if params["x_layout"] == "partitioned":

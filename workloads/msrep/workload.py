@@ -221,7 +221,7 @@ class Msrep:
         rows, columns, nnz = (int(state.problem.facts[name]) for name in ("rows", "columns", "nnz"))
         index_bytes = (rows + 1 + nnz) * 4
         if isinstance(state.product, HostProduct) and state.product.index_bytes is not None:
-            index_bytes = state.product.index_bytes
+            index_bytes = min(index_bytes, state.product.index_bytes)
         least_bytes = float(index_bytes + (rows + columns) * 8 + nnz * 8)
         return Work(
             items=1.0,

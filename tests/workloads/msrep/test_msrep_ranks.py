@@ -270,6 +270,27 @@ def test_an_x_that_is_not_gathered_is_rejected(monkeypatch: pytest.MonkeyPatch) 
     assert np.isnan(np.concatenate([values for _, values, _ in found])).any()
 
 
+@pytest.mark.parametrize(
+    "kernel", [scipy_csr.prepare, torch_csr.prepare, one_at_a_time(numba_pcsr.prepare)]
+)
+def test_an_x_that_is_gathered_wrong_is_rejected(
+    kernel: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rightly = SimulatedExchange.gather
+
+    def doubled(self: SimulatedExchange, parts: Sequence[torch.Tensor], rank: int) -> None:
+        rightly(self, parts, rank)
+        for other, part in enumerate(parts):
+            part *= 1.0 if other == rank else 2.0
+
+    monkeypatch.setattr(SimulatedExchange, "gather", doubled)
+    matrix, x = of_lengths([13, 13, 13], 13), numbers(13)
+    before = x.copy()
+    found = on_ranks(matrix, x, 2, kernel, "carry", "partitioned")
+    np.testing.assert_array_equal(x, before)
+    assert not worst_ratio(whole(found, 3), reference(matrix, x))[0] <= 1.0
+
+
 def test_the_stages_are_reported_apart_and_add_up_to_end_to_end() -> None:
     matrix, x = of_lengths([12] * 40, 13), numbers(13)
     found = on_ranks(
