@@ -65,7 +65,7 @@ def test_the_starter_project_is_tested_measured_and_published_at_once(
     assert installed.returncode == 0, installed.stderr
     tested = run(project, python, "-m", "pytest", "-q")
     assert tested.returncode == 0, tested.stdout
-    assert "6 passed" in tested.stdout
+    assert "7 passed" in tested.stdout
     command = (python, "-c", "from harness.cli import main; main()")
     measured = run(project, *command, "run", "-w", "my_project", "--processes", "1")
     assert measured.returncode == 0, measured.stderr
