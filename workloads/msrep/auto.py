@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SHORT_ROWS = 4.0
 """Entries a row, below which the ends of rows cost more than what CSB reads and writes for each."""
 
+FEW_ENTRIES = 16.0
+"""Entries a row, below which the ends of rows cost more than writing y out of order."""
+
 UNLIKE_ROWS = 1.0
 """Spread of the rows' lengths from which on sorting them pays, where x stays in a core's cache."""
 
@@ -67,6 +70,8 @@ def choose(features: Features, shares_columns: bool) -> Choice:
     if features.x_is_scattered and features.hub_share > HUB_SHARE:
         share = f"{features.hub_share:.0%} of the entries beyond chance"
         return Choice("hubs", f"a graph with hubs: {share} in columns that a core's cache holds")
+    if features.x_is_scattered and features.entries_per_row < FEW_ENTRIES:
+        return Choice("sell", f"few entries a row ({mean}), and x met in no order")
     if features.x_is_scattered:
         lines = f"{features.lines_per_entry:.2g} cache lines of x an entry"
         return Choice("pcsr", f"x is met in no order ({lines}): it is asked for ahead")

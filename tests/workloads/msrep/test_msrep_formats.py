@@ -119,7 +119,7 @@ def test_where_columns_span_more_than_16_bits_nothing_is_compressed(host: HostDe
         ("blocks", 2_000, "compressed"),
         ("gene", 10_000, "sell"),
         ("road", 10_000, "csb"),
-        ("outlier", 200_000, "pcsr"),
+        ("outlier", 200_000, "sell"),
         ("rmat", 1 << 18, "hubs"),
         ("rmat-permuted", 1 << 18, "hubs"),
     ],
@@ -139,6 +139,8 @@ def test_without_structure_compressed_rows_are_left_as_they_are() -> None:
     features = features_of(scattered(100_000, 100_000, 1_000_000, seed=13))
     calm = replace(features, lines_per_entry=0.1, hub_share=0.1)
     assert auto.choose(calm, shares_columns=False).variant == "pcsr"
+    wild = replace(calm, lines_per_entry=0.9, x_bytes=1 << 24, entries_per_row=40.0)
+    assert auto.choose(wild, shares_columns=False).variant == "pcsr"
     assert auto.choose(replace(calm, span=1_000), shares_columns=False).variant == "compressed"
 
 
