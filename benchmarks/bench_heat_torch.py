@@ -11,21 +11,19 @@ allocator setting that the workload gives torch. A round is some updates of each
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from statistics import median
 from time import perf_counter
 
-from harness.allocator import KEEP_FREED_MEMORY
+from backends._host_device import HostDevice
+from harness.allocator import keep_freed_memory
+from harness.host import read_cpu
 
 USERS, ITEMS, DIM, BATCH = 29_858, 40_981, 128, 1_024
 INTERACTIONS = 100 * BATCH
 
 
 def main() -> None:
-    if any(name not in os.environ for name in KEEP_FREED_MEMORY):
-        # The allocator reads its setting when a process starts.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP_FREED_MEMORY})
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--negatives", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
@@ -49,12 +47,7 @@ def main() -> None:
     ]
     optimiser = torch.optim.Adam([table.weight for table in tables], lr=told.lr_adam)
 
-    class Host:
-        @staticmethod
-        def torch_device() -> torch.device:
-            return torch.device("cpu")
-
-    tuned = torch_variants.dense(start, Host())  # type: ignore[arg-type]  # all that it asks of it
+    tuned = torch_variants.dense(start, HostDevice("cpu", read_cpu()))
     all_users = torch.from_numpy(data.train_users().copy()).long()
     all_items = torch.from_numpy(data.train_items.copy()).long()
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import sys
 from collections.abc import Callable
 from time import perf_counter
 
@@ -24,7 +22,7 @@ import pandas as pd
 from numba import float64, prange, uint32
 
 from backends._host_device import HostDevice
-from harness.allocator import KEEP_FREED_MEMORY
+from harness.allocator import keep_freed_memory
 from harness.host import read_cpu
 from harness.registry import resolve
 from workloads.kernels.compiled import compiled
@@ -38,9 +36,7 @@ LIBRARIES = ("mkl", "torch")
 
 
 def main() -> None:
-    if any(name not in os.environ for name in KEEP_FREED_MEMORY):
-        # The allocator reads its setting when a process starts.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP_FREED_MEMORY})
+    keep_freed_memory()
     names = [variant.name for variant in WORKLOAD.variants]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="medium", choices=["ci", "small", "medium", "paper"])

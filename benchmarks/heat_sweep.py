@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import truediv
 from statistics import mean, median, stdev
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -141,17 +142,13 @@ def measured(lines: Sequence[Line], rounds: int) -> pd.DataFrame:
                 "": one.name,
                 "ns an interaction": f"{1e9 * min(taken) / steps:.0f}",
                 "s an epoch": f"{min(taken) / told.epochs:.3f}",
-                "of the first": f"{median(map(ratio, taken, times[0])):.2f}",
+                "of the first": f"{median(map(truediv, taken, times[0])):.2f}",
                 "G products/s": f"{1e-9 * products / min(taken):.0f}",
                 "recall@20": f"{found.recall:.4f}",
                 "ndcg@20": f"{found.ndcg:.4f}",
             }
         )
     return pd.DataFrame(table)
-
-
-def ratio(one: float, other: float) -> float:
-    return one / other
 
 
 def spread(data: Interactions, told: Settings, rounds: int) -> pd.DataFrame:

@@ -6,7 +6,9 @@ the features of `features.py` and whether rows share columns; nothing is timed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.protocols import Device
 from workloads.msrep import numba_compressed, numba_csb, numba_hubs, numba_pcsr, numba_sell
-from workloads.msrep.features import SCATTERED_LINES, Features, features_of
+from workloads.msrep.features import SCATTERED_LINES, Features, features_of, hub_share
 from workloads.msrep.product import HostProduct, timed, together
 
 if TYPE_CHECKING:
@@ -55,20 +57,21 @@ _PREPARES = {
 }
 
 
-def choose(features: Features, shares_columns: bool) -> Choice:
+def choose(features: Features, shares_columns: bool, hubs: Callable[[], float]) -> Choice:
     """Return the format for a matrix of these features.
 
     Args:
         features: of the matrix.
         shares_columns: whether successive rows share column indices.
+        hubs: finds `hub_share`, asked for only where x is scattered: it reads every index.
     """
     mean = f"{features.entries_per_row:.3g} entries a row"
     if shares_columns:
         return Choice("compressed", "rows that follow each other share their columns")
     if 0 < features.entries_per_row < SHORT_ROWS:
         return Choice("csb", f"short rows: {mean}")
-    if features.x_is_scattered and features.hub_share > HUB_SHARE:
-        share = f"{features.hub_share:.0%} of the entries beyond chance"
+    if features.x_is_scattered and (found := hubs()) > HUB_SHARE:
+        share = f"{found:.0%} of the entries beyond chance"
         return Choice("hubs", f"a graph with hubs: {share} in columns that a core's cache holds")
     if features.x_is_scattered and features.entries_per_row < FEW_ENTRIES:
         return Choice("sell", f"few entries a row ({mean}), and x met in no order")
@@ -91,8 +94,12 @@ def prepare(
     spans: dict[str, float] = {}
     with timed(spans, "choose"):
         features = features_of(matrix)
-        choice = choose(features, numba_compressed.slices_of(matrix) is not None)
-    product = _PREPARES[choice.variant](matrix, x, device, partitions)
+        slices = numba_compressed.slices_of(matrix)
+        choice = choose(features, slices is not None, partial(hub_share, matrix))
+    if slices is not None:
+        product = numba_compressed.prepare_slices(matrix, slices, x, partitions, {})
+    else:
+        product = _PREPARES[choice.variant](matrix, x, device, partitions)
     return replace(
         product,
         spans=together(spans, product.spans),

@@ -37,8 +37,6 @@ class Features:
         lines_per_entry: cache lines of x that 4,096 successive entries touch, an entry.
         x_bytes: size of x.
         span: most columns between the first and the last entry of a row.
-        hub_share: share of the entries in the columns that are met most, as many as fill half of
-            a core's cache, beyond the share that so many columns have by chance.
     """
 
     rows: int
@@ -48,7 +46,6 @@ class Features:
     lines_per_entry: float
     x_bytes: int
     span: int
-    hub_share: float
 
     @property
     def x_is_scattered(self) -> bool:
@@ -62,7 +59,7 @@ def features_of(matrix: csr_array) -> Features:
     lengths = np.diff(matrix.indptr)
     nnz = int(matrix.nnz)
     if not nnz:
-        return Features(rows, 0.0, 0, 0.0, 0.0, 8 * columns, 0, 0.0)
+        return Features(rows, 0.0, 0, 0.0, 0.0, 8 * columns, 0)
     filled = np.flatnonzero(lengths)
     first, last = matrix.indptr[filled], matrix.indptr[filled + 1] - 1
     span = int((matrix.indices[last].astype(np.int64) - matrix.indices[first]).max())
@@ -78,13 +75,21 @@ def features_of(matrix: csr_array) -> Features:
         lines_per_entry=lines / sum(window.size for window in windows),
         x_bytes=8 * columns,
         span=span,
-        hub_share=_hub_share(np.bincount(matrix.indices, minlength=columns)),
     )
 
 
-def _hub_share(met: NDArray[np.int64]) -> float:
-    hubs = CORE_CACHE_BYTES // 16
-    if hubs >= met.size:
+def met(matrix: csr_array) -> NDArray[np.int64]:
+    """Return how many entries each column has."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1])
+
+
+def hub_share(matrix: csr_array) -> float:
+    """Return the share of the entries in the columns that are met most, beyond chance.
+
+    They are as many columns as fill half of a core's cache; chance is their share of all columns.
+    """
+    hubs, counts = CORE_CACHE_BYTES // 16, met(matrix)
+    if hubs >= counts.size:
         return 0.0
-    most = np.partition(met, met.size - hubs)[met.size - hubs :]
-    return float(most.sum() / met.sum() - hubs / met.size)
+    most = np.partition(counts, counts.size - hubs)[counts.size - hubs :]
+    return float(most.sum() / counts.sum() - hubs / counts.size)

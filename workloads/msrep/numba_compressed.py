@@ -50,7 +50,7 @@ def prepare(
     with timed(spans, "convert"):
         slices = slices_of(matrix)
     if slices is not None:
-        return _prepare_slices(matrix, slices, x, count_partitions(partitions), spans)
+        return prepare_slices(matrix, slices, x, partitions, spans)
     with timed(spans, "convert"):
         is_narrow = features_of(matrix).span < 1 << 16
     if is_narrow:
@@ -68,14 +68,15 @@ def slices_of(matrix: csr_array) -> Slices | None:
     return slices if slices.columns[-1] <= SHARED * matrix.nnz else None
 
 
-def _prepare_slices(
+def prepare_slices(
     matrix: csr_array,
     slices: Slices,
     x: NDArray[np.float64],
-    count: int,
+    partitions: int,
     spans: dict[str, float],
 ) -> HostProduct:
-    more = shared_slices.HEIGHT
+    """Return the product by slices that were found; what it takes is added to `spans`."""
+    more, count = shared_slices.HEIGHT, count_partitions(partitions)
     with timed(spans, "convert"):
         pointer = matrix.indptr.astype(np.int64)
         indices = matrix.indices.astype(np.uint32)

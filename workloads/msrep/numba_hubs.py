@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.protocols import Device
 from workloads.kernels.compiled import compiled
 from workloads.msrep import numba_sell
+from workloads.msrep.features import met
 from workloads.msrep.intrinsics import SOON, ask_ahead
 from workloads.msrep.numba_parts import count_partitions
 from workloads.msrep.numba_pcsr import padded
@@ -59,11 +60,6 @@ def prepare(
     spans = {**product.spans, "convert": product.spans["convert"] + spans["rename"]}
     scratch = (*product.scratch, ordered[:-1])
     return replace(product, kernel=kernel, spans=spans, scratch=scratch, x=given)
-
-
-def met(matrix: csr_array) -> NDArray[np.int64]:
-    """Return how many entries each column has."""
-    return np.bincount(matrix.indices, minlength=matrix.shape[1])
 
 
 @compiled(void(float64[::1], uint32[::1], float64[::1], uint64), parallel=True)

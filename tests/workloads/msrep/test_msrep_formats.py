@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -137,11 +138,12 @@ def test_auto_chooses_by_structure_and_says_why(
 
 def test_without_structure_compressed_rows_are_left_as_they_are() -> None:
     features = features_of(scattered(100_000, 100_000, 1_000_000, seed=13))
-    calm = replace(features, lines_per_entry=0.1, hub_share=0.1)
-    assert auto.choose(calm, shares_columns=False).variant == "pcsr"
+    calm = replace(features, lines_per_entry=0.1)
+    choose = partial(auto.choose, shares_columns=False, hubs=lambda: 0.1)
+    assert choose(calm).variant == "pcsr"
     wild = replace(calm, lines_per_entry=0.9, x_bytes=1 << 24, entries_per_row=40.0)
-    assert auto.choose(wild, shares_columns=False).variant == "pcsr"
-    assert auto.choose(replace(calm, span=1_000), shares_columns=False).variant == "compressed"
+    assert choose(wild).variant == "pcsr"
+    assert choose(replace(calm, span=1_000)).variant == "compressed"
 
 
 def test_threads_are_about_equally_busy_where_rows_are_very_unlike(host: HostDevice) -> None:
