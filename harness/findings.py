@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from math import log
 from typing import Any
+
+from loky import ProcessPoolExecutor
 
 from harness import units
 from harness.detect import LEAST_POINTS, Detection, Drift, EnvironmentChange, Step, detect, ratio_of
@@ -159,10 +159,9 @@ def _searched(
     )
     if processes < 2:
         return [search(task) for task in tasks]
-    # Not forked: NumPy may have threads, which a copy of this process would lack.
-    context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        # The standard library's pool hangs where a worker is killed while another starts.
+        with ProcessPoolExecutor(processes) as pool:
             return list(pool.map(search, tasks, chunksize=_CHUNK))
     except BrokenProcessPool as error:
         raise AssayError(

@@ -16,16 +16,15 @@ time as it was. The cache may be deleted at any time.
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
+from loky import ProcessPoolExecutor
 
 from dashboards.pages.collector import collector_paused
 from dashboards.pages.condensed import condensed
@@ -213,8 +212,8 @@ def _read(tasks: Sequence[_Task]) -> None:
         for task in tasks:
             _keep(task)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=gc.disable) as pool:
+    # The standard library's pool hangs where a worker is killed while another starts.
+    with ProcessPoolExecutor(workers, initializer=gc.disable) as pool:
         for _ in pool.map(_keep, tasks, chunksize=4):
             pass
 

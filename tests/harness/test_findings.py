@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from harness.errors import AssayError
 from harness.findings import findings
 from harness.history import histories
 from harness.records import Case, Measurement, Outcome, Result, Work
+from tests.killing import kill_a_worker
 
 CASE = Case("spmv", "1", "pcsr", "cpu", {"rows": 10})
 History = Callable[..., Path]
@@ -203,19 +202,11 @@ def test_a_process_that_was_killed_is_one_line(history: History) -> None:
     root = history(noisy([1.0] * 20))
     contents = store.read(root)
     series = histories(case_runs((one.run, one.result) for one in contents.results))
-    killer = threading.Thread(target=kill_a_process)
+    killer = threading.Thread(target=kill_a_worker)
     killer.start()
     with pytest.raises(AssayError, match="was killed, for want of memory perhaps"):
         findings(series, false_alarms=0.75, min_change=0.0, processes=2)
     killer.join()
-
-
-def kill_a_process() -> None:
-    deadline_s = time.monotonic() + 30.0
-    while not multiprocessing.active_children() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    for one in multiprocessing.active_children():
-        one.kill()
 
 
 def test_no_history_is_one_line_with_the_fix(assay: Any, history: History) -> None:

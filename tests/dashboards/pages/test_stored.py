@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from harness.errors import AssayError
 from harness.records import Outcome
 from harness.stored import run_folders
 from tests.dashboards.pages.fabricated import Pages, make
+from tests.killing import kill_a_worker
 
 Fill = Callable[[Iterable[CaseRun]], Path]
 
@@ -80,14 +79,6 @@ def test_a_worker_that_was_killed_is_one_line(
     with pytest.raises(AssayError, match="was killed, for want of memory perhaps"):
         collect(root, tmp_path / "cache")
     killer.join()
-
-
-def kill_a_worker() -> None:
-    deadline_s = time.monotonic() + 30.0
-    while not multiprocessing.active_children() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    for worker in multiprocessing.active_children():
-        worker.kill()
 
 
 def test_a_run_that_stays_as_it_is_is_not_read_again(fill: Fill, tmp_path: Path) -> None:
