@@ -76,7 +76,7 @@ def test_list_shows_variants_parameters_and_sizes(assay: Assay) -> None:
     for part in ("fake 1", "exact", "baseline", "needs unicorn", "step_s", "(plain, fancy)"):
         assert part in text, part
     workloads = {row["workload"] for row in json.loads(assay("list", "--json").stdout)}
-    assert workloads == {"fake", "heat", "msrep"}
+    assert workloads == {"fake", "heat", "msrep", "solar"}
 
 
 def test_a_dry_run_prints_the_plan_and_measures_nothing(assay: Assay, tmp_path: Path) -> None:

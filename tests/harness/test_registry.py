@@ -14,7 +14,7 @@ from harness.testing import FAKE_WORKLOAD
 def test_our_own_are_registered_by_the_installed_distribution() -> None:
     found = installed()
     assert {"cpu", "arm", "cuda"} <= set(found.backends)
-    assert {"heat", "msrep"} <= set(found.workloads)
+    assert {"heat", "msrep", "solar"} <= set(found.workloads)
 
 
 def test_an_unknown_name_gives_the_nearest(fakes: Registry) -> None:

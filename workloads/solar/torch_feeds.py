@@ -1,0 +1,134 @@
+"""Feeds over PyTorch's DataLoader, as a tutorial writes it and at its best; they keep nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.protocols import Device
+from workloads.solar import page_cache
+from workloads.solar.epoch_plan import Training
+from workloads.solar.feed import Delivered, Settings
+from workloads.solar.layout import sample_file
+from workloads.solar.orders import epoch_order
+from workloads.solar.torch_dataloader import DEFAULT, BatchLoader, LoaderSettings, is_chunked
+from workloads.solar.torch_sweep import WORKERS, best, candidates
+
+_SMALL_BYTES = 128 << 20
+"""Files below this are tried with few settings."""
+
+
+@dataclass(slots=True)
+class TorchFeed:
+    """A DataLoader that is given each epoch's order.
+
+    Attributes:
+        settings: what it reads for.
+        chosen: what its user chose.
+        loader: stays open from epoch to epoch.
+        nothing: a batch without samples.
+        spans: how long choosing took, in s.
+        next_epoch: the epoch that comes.
+        delivered: samples so far.
+    """
+
+    settings: Settings
+    chosen: LoaderSettings
+    loader: BatchLoader
+    nothing: tuple[torch.Tensor, ...]
+    spans: Mapping[str, float] = field(default_factory=dict)
+    next_epoch: int = 0
+    delivered: int = 0
+
+    @property
+    def detail(self) -> str:
+        """Return the DataLoader's settings."""
+        return f"DataLoader: {self.chosen}"
+
+    def epoch(self) -> Iterator[Delivered]:
+        """Yield this rank's batches of the next epoch."""
+        training, rank = self.settings.training, self.settings.rank
+        order = epoch_order(training.seed, self.next_epoch, training.samples)
+        self.next_epoch += 1
+        mine = dealt(order, training, rank)
+        batches = self.loader.epoch(mine)
+        start = 0
+        for step in range(training.steps):
+            in_step = min(training.batch, training.samples - step * training.batch)
+            # A short last step may leave nothing for this rank, which takes part all the same.
+            left = len(range(rank, in_step, training.ranks))
+            tensors = next(batches) if left else self.nothing
+            samples = mine[start : start + left]
+            start += left
+            self.delivered += left
+            yield Delivered(samples, tensors, left * training.ranks / in_step)
+
+    def counters(self) -> Mapping[str, float]:
+        """Return the samples, each of which was read; what HDF5 read for them it does not tell."""
+        return {"samples": float(self.delivered), "reads": float(self.delivered)}
+
+    def close(self) -> None:
+        """Nothing: the workers end with the DataLoader."""
+
+
+def dealt(order: NDArray[np.int64], training: Training, rank: int) -> NDArray[np.int64]:
+    """Return a rank's samples of an epoch, dealt out of each step in turn.
+
+    As torch's DistributedSampler deals, but that it would repeat samples of a last step that ranks
+    cannot share evenly.
+    """
+    places = np.arange(training.samples)
+    mine: NDArray[np.int64] = order[places % training.batch % training.ranks == rank]
+    return mine
+
+
+def dataloader(settings: Settings, device: Device) -> TorchFeed:
+    """Return the feed with PyTorch's defaults."""
+    return _feed(settings, DEFAULT, {})
+
+
+def tuned(settings: Settings, device: Device) -> TorchFeed:
+    """Return the feed with the settings that win a sweep over a part of an epoch."""
+    training = settings.training
+    order = epoch_order(training.seed, 0, training.samples)
+    # Starting workers takes longer than reading a small file.
+    small = settings.path.stat().st_size < _SMALL_BYTES
+    tried = candidates(
+        workers=(0, 2) if small else WORKERS,
+        pin=torch.accelerator.is_available(),
+        chunked=not small and is_chunked(settings.path, settings.datasets),
+    )
+
+    def before() -> None:
+        if settings.cold:
+            page_cache.drop(settings.path)
+
+    start = time.perf_counter()
+    chosen = best(
+        settings.path,
+        settings.datasets,
+        dealt(order, training, settings.rank),
+        _local_batch(settings),
+        tried=tried,
+        before=before,
+    )
+    return _feed(settings, chosen, {"sweep": time.perf_counter() - start})
+
+
+def _feed(settings: Settings, chosen: LoaderSettings, spans: Mapping[str, float]) -> TorchFeed:
+    loader = BatchLoader(settings.path, settings.datasets, _local_batch(settings), chosen)
+    file = sample_file(settings.path, settings.datasets)
+    nothing = tuple(
+        torch.from_numpy(np.empty((0, *shape), dtype))
+        for shape, dtype in zip(file.shapes, file.dtypes, strict=True)
+    )
+    return TorchFeed(settings, chosen, loader, nothing, spans)
+
+
+def _local_batch(settings: Settings) -> int:
+    return len(range(settings.rank, settings.training.batch, settings.training.ranks))
