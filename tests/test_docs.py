@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from workloads.solar import generate
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 
@@ -160,3 +162,16 @@ def test_every_decision_is_listed() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     for page in sorted((ROOT / "docs" / "decisions").glob("*.md")):
         assert f"decisions/{page.stem}" in index, page.name
+
+
+def test_the_documented_loader_trains_ten_epochs(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "workloads" / "solar.md").read_text()
+    [program] = re.findall(r"```python\n(from pathlib.*?)```", page, re.S)
+    layout = generate.Layout(samples_a_chunk=1)
+    generate.generate(tmp_path / "train.h5", "ptychonn", 300, layout=layout, seed=0)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert len([line for line in lines if "(256, 64, 64)" in line]) == 10
+    assert len([line for line in lines if "(44, 64, 64)" in line]) == 10

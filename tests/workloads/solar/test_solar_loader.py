@@ -366,11 +366,11 @@ def test_a_loader_that_is_dropped_or_closed_twice_leaves_no_thread(file: SampleF
     for batch in Loader(file, KeepFirst(_training(epochs=0))):
         if batch.epoch == 1:
             break
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     loader = Loader(file, KeepFirst(_training()))
     next(loader.epoch())
     loader.close()
     loader.close()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     with pytest.raises(AssayError, match="closed"):
         next(loader.epoch())
