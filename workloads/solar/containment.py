@@ -7,7 +7,7 @@ virtual dataset's source is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -17,23 +17,36 @@ from harness.errors import AssayError, unknown
 _MOST_HOPS = 16  # as many as HDF5 follows by itself (H5L_NUM_LINKS)
 
 
-def check(path: Path, name: str) -> None:
-    """Raise unless all bytes of a dataset lie in its file and the files beside it.
+def check(path: Path, names: Iterable[str]) -> None:
+    """Raise unless all bytes of the datasets lie in their file and the files beside it.
 
     Args:
         path: of the file.
-        name: of the dataset, with its groups.
+        names: of the datasets, with their groups.
 
     Raises:
-        AssayError: the dataset is missing or is a group, or it leads to a file that is missing,
+        AssayError: a dataset is missing or is a group, or it leads to a file that is missing,
             outside the folder of `path`, or named by a pattern.
     """
     whole = path.resolve()
+    done: set[tuple[str, str]] = set()
     with h5py.File(whole, "r") as file:
-        _walk(file, _parts(name), folder=whole.parent, hops=0)
+        for name in names:
+            _walk(file, _parts(name), folder=whole.parent, hops=0, done=done)
 
 
-def _walk(file: h5py.File, parts: list[str], *, folder: Path, hops: int) -> None:
+def _walk(
+    file: h5py.File, parts: list[str], *, folder: Path, hops: int, done: set[tuple[str, str]]
+) -> None:
+    """Follow a path to its dataset and to all that this takes bytes from.
+
+    Args:
+        file: in which the path begins.
+        parts: of the path.
+        folder: that nothing may leave.
+        hops: links and sources followed so far.
+        done: the file and name of each dataset that was followed to its end: many may share one.
+    """
     if hops > _MOST_HOPS:
         raise AssayError(f"{file.filename}: more than {_MOST_HOPS} links lead to {'/'.join(parts)}")
     at: h5py.Group | h5py.Dataset = file
@@ -46,20 +59,25 @@ def _walk(file: h5py.File, parts: list[str], *, folder: Path, hops: int) -> None
             what = f"the external link {part!r}"
             target = _inside(file, link.filename, folder, what)
             with h5py.File(target, "r") as other:
-                _walk(other, [*_parts(link.path), *rest], folder=folder, hops=hops + 1)
+                _walk(other, [*_parts(link.path), *rest], folder=folder, hops=hops + 1, done=done)
             return
         if isinstance(link, h5py.SoftLink):
             start = [] if link.path.startswith("/") else _parts(at.name)
-            _walk(file, [*start, *_parts(link.path), *rest], folder=folder, hops=hops + 1)
+            parts = [*start, *_parts(link.path), *rest]
+            _walk(file, parts, folder=folder, hops=hops + 1, done=done)
             return
         at = at[part]
     if not isinstance(at, h5py.Dataset):
         raise AssayError(f"{file.filename}: {at.name!r} is a group; name a dataset of it")
+    if (file.filename, at.name) in done:
+        return
     for what, name, source in _elsewhere(at):
         target = _inside(file, name, folder, what)
         if source:
             with h5py.File(target, "r") as other:
-                _walk(other, _parts(source), folder=folder, hops=hops + 1)
+                _walk(other, _parts(source), folder=folder, hops=hops + 1, done=done)
+    # Not before: one that leads back to itself is refused for its hops.
+    done.add((file.filename, at.name))
 
 
 def _elsewhere(dataset: h5py.Dataset) -> Iterator[tuple[str, str, str]]:

@@ -30,6 +30,7 @@ class Settings:
         training: what is known of the training.
         rank: which rank's batches are delivered.
         cold: whether the file is read from its disk, and not from the page cache.
+        agree: returns rank 0's value on every rank.
         delay: seconds that a simulated file system takes for requests of so many bytes; None for
             the real one.
     """
@@ -39,6 +40,7 @@ class Settings:
     training: Training
     rank: int
     cold: bool
+    agree: Callable[[Any], Any]
     delay: Callable[[NDArray[np.int64]], float] | None = None
 
 
@@ -76,7 +78,11 @@ class Feed(Protocol):
         ...
 
     def counters(self) -> Mapping[str, float]:
-        """Return what was counted since the feed was made."""
+        """Return what was counted since the feed was made; "reads" only where that is known."""
+        ...
+
+    def begin_again(self) -> None:
+        """Go back to before the first epoch, with nothing in the buffers."""
         ...
 
     def close(self) -> None:

@@ -42,6 +42,10 @@ class Options:
     delay: Callable[[NDArray[np.int64]], float] | None = None
 
 
+MEMORY = ("staging_bytes", "buffer_bytes")
+"""What is counted as the most at any time; all else is a sum."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What was counted for the batches delivered so far.
@@ -73,8 +77,8 @@ class Counters:
         """Add another's counts; of memory, the larger is kept."""
         for field in fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            of_memory = field.name in ("staging_bytes", "buffer_bytes")
-            setattr(self, field.name, max(mine, theirs) if of_memory else mine + theirs)
+            largest = field.name in MEMORY
+            setattr(self, field.name, max(mine, theirs) if largest else mine + theirs)
 
 
 def check(options: Options) -> None:

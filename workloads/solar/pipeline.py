@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -142,13 +142,17 @@ class Pipeline:
     def _deliver_all(self) -> None:
         pending: deque[Step] = deque()
         first = self._start[1]
-        for plan in self._rank_plans():
+        coming = self._plans.submit(self._next_plan)
+        # The last steps are finished once the next plan is there, so that no planning goes on after
+        # an epoch was delivered, when its time is no longer taken.
+        while (plan := coming.result()) is not None:
             if not self._options.ahead:
                 self._drain(pending)
                 self._wanted.get()
                 if self._stopping.is_set():
                     raise StoppedError
                 self._access.check()
+            coming = self._plans.submit(self._next_plan)
             self._stages.fit(plan.longest)
             if (plan.epoch, first) == self._start and plan.epoch + first > 0:
                 self._refill(plan, first)
@@ -157,14 +161,6 @@ class Pipeline:
                 pending.append(self._begin(plan, step, staged))
             first = 0
         self._drain(pending)
-        self._access.check()
-
-    def _rank_plans(self) -> Iterator[RankPlan]:
-        """Yield this rank's plans, the next one being made while the last is read."""
-        coming = self._plans.submit(self._next_plan)
-        while (plan := coming.result()) is not None:
-            coming = self._plans.submit(self._next_plan)
-            yield plan
 
     def _next_plan(self) -> RankPlan | None:
         plan: EpochPlan | None = None if self._stopping.is_set() else next(self._epochs, None)
@@ -264,6 +260,8 @@ class Pipeline:
             digest.verify(self._file, self._options.digests, samples, staged.rows, places)
         kept = np.flatnonzero((step.source == READ) & (step.target != DROPPED))
         self._copy(self._buffer, step.target[kept], staged.rows, kept)
+        if step.step + 1 == self._training.steps:
+            self._access.check()
         self._ready.put(step)
 
     def _copy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -16,16 +16,18 @@ from workloads.solar.loader import Loader
 from workloads.solar.options import Options
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlannedFeed:
     """A loader that follows a plan.
 
     Attributes:
+        make: returns a loader at the beginning of the training.
         loader: reads and delivers.
         planner: decides; the loader follows it.
         spans: how long an epoch's planning took, in s.
     """
 
+    make: Callable[[], Loader]
     loader: Loader
     planner: Planner
     spans: Mapping[str, float]
@@ -44,6 +46,11 @@ class PlannedFeed:
         """Return samples, hits, reads, bytes and requests."""
         counted = asdict(self.loader.counters)
         return {name: float(value) for name, value in counted.items() if name != "refilled"}
+
+    def begin_again(self) -> None:
+        """Go back to before the first epoch."""
+        self.loader.close()
+        self.loader = self.make()
 
     def close(self) -> None:
         """End the loader's threads."""
@@ -79,5 +86,8 @@ def _feed(settings: Settings, planner: Planner) -> PlannedFeed:
     next(plans)
     schedule_s = time.perf_counter() - start
     options = Options(direct=settings.cold, ahead=False, delay=settings.delay)
-    loader = Loader(file, planner, rank=settings.rank, options=options)
-    return PlannedFeed(loader, planner, {"schedule": schedule_s})
+
+    def make() -> Loader:
+        return Loader(file, planner, rank=settings.rank, options=options)
+
+    return PlannedFeed(make, make(), planner, {"schedule": schedule_s})

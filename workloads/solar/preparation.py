@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import cast
+from contextlib import suppress
+from typing import Any, cast
 
 import numpy as np
 
+from harness.errors import AssayError
 from harness.protocols import Device, Group
 from harness.records import Facts, Params, Variant
 from harness.registry import resolve
@@ -60,6 +62,7 @@ def prepare(
         training=training,
         rank=rank,
         cold=cold,
+        agree=_alone if group is None else group.broadcast,
         delay=None if system is None else system.delay,
     )
     make = cast(Prepare, resolve(variant.run))
@@ -68,7 +71,6 @@ def prepare(
     spans["feed"] = time.perf_counter() - start
     return Run(
         file=file,
-        make_feed=lambda: make(settings, device),
         feed=feed,
         settings=settings,
         cache=str(params["cache"]),
@@ -114,21 +116,28 @@ def _facts(
     }
 
 
-def _probe(file: SampleFile) -> Probe:
-    direct = all(dataset.aligned for dataset in file.datasets)
+def _alone(value: Any) -> Any:
+    return value
 
-    def probe(last: Mapping[str, float]) -> float | None:
-        if not last.get("requests"):
-            return None
-        size = round(last["read_bytes"] / last["requests"])
-        if direct:
-            size = -(-size // 4096) * 4096
-        else:
-            page_cache.drop(file.path)
-        # Other offsets each time: a disk may have a cache of its own.
-        return raw_rate(
-            file.path, size, _PROBE_BYTES, direct=direct, seed=time.perf_counter_ns() % 2**32
-        )
+
+def _probe(file: SampleFile) -> Probe | None:
+    """Return the raw reader; None where requests are of two kinds, or h5py's own."""
+    kinds = {dataset.aligned for dataset in file.datasets}
+    if file.fallback or len(kinds) > 1:
+        return None
+
+    def probe(last: Mapping[str, float]) -> float:
+        # Whoever does not tell its requests gets the same reads before its epoch as the others: a
+        # disk, or what is below a virtual one, may have a cache of its own.
+        size = max(file.row_bytes)
+        if last.get("requests"):
+            size = round(last["read_bytes"] / last["requests"])
+        seed = time.perf_counter_ns() % 2**32
+        if kinds == {True}:
+            with suppress(AssayError):  # some file systems refuse O_DIRECT, and so it is in a feed
+                return raw_rate(file.path, -(-size // 4096) * 4096, _PROBE_BYTES, seed=seed)
+        page_cache.drop(file.path)
+        return raw_rate(file.path, size, _PROBE_BYTES, direct=False, seed=seed)
 
     return probe
 

@@ -185,14 +185,14 @@ def _finish(table: Requests, index: int) -> None:
         try:
             got = os.preadv(descriptor, views, offset + done)
         except OSError as error:
+            # O_DIRECT refuses to go on at the end of a file that is no multiple of a block.
+            if done and os.fstat(descriptor).st_size < offset + size:
+                raise _truncated(path, offset + size) from None
             raise AssayError(
                 f"{path}: bytes {offset + done} to {offset + size} cannot be read: {error.strerror}"
             ) from None
         if got == 0:
-            raise AssayError(
-                f"{path}: ends before byte {offset + size}: it was truncated while open; "
-                "start again with the whole file"
-            )
+            raise _truncated(path, offset + size)
         done += got
         while got:
             taken = min(got, len(views[0]))
@@ -201,6 +201,13 @@ def _finish(table: Requests, index: int) -> None:
                 views.pop(0)
             else:
                 views[0] = views[0][taken:]
+
+
+def _truncated(path: Path, end: int) -> AssayError:
+    return AssayError(
+        f"{path}: ends before byte {end}: it was truncated while open; "
+        "start again with the whole file"
+    )
 
 
 _TABLE = types.int64[:, ::1]

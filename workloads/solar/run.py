@@ -13,12 +13,13 @@ from workloads.solar import page_cache
 from workloads.solar.feed import COLD_STEPS, WARM, Delivered, Feed, Settings
 from workloads.solar.file_cache import KeptFile
 from workloads.solar.layout import SampleFile
+from workloads.solar.options import MEMORY
 from workloads.solar.utilisation import FIRST, LAST, StepTime, accelerator_utilisation
 
 Train = Callable[[Delivered], None]
 """Trains on a batch, and returns when its device has finished."""
 
-Probe = Callable[[Mapping[str, float]], float | None]
+Probe = Callable[[Mapping[str, float]], float]
 """Reads the file with requests like those of the epoch whose counts it is given; returns B/s."""
 
 
@@ -28,7 +29,6 @@ class Run:
 
     Attributes:
         file: the file that is read.
-        make_feed: begins the training.
         feed: brings the batches of this rank.
         settings: what the feed is made for.
         cache: one of `feed.CACHES`.
@@ -39,14 +39,13 @@ class Run:
         probe: raw reads, as a roof for those of the feed; None for none.
         kept: holds a generated file in its cache; None for a user's file.
         played: epochs of the training that are done.
-        last: what the feed counted in the last epoch.
-        raw: B/s of raw reads, before each epoch but the first.
-        disk: B/s that each of those epochs read from the file.
-        utilisation: the device's share of each epoch's time, where it trains.
+        last: what this rank's feed counted in the last epoch.
+        raw: B/s of raw reads, one before each timed epoch.
+        disk: B/s that each timed epoch read from the file.
+        utilisation: the device's share of each timed epoch, where it trains.
     """
 
     file: SampleFile
-    make_feed: Callable[[], Feed]
     feed: Feed
     settings: Settings
     cache: str
@@ -70,60 +69,77 @@ class Run:
         """
         epochs = self.settings.training.epochs
         if epochs and self.played >= epochs - 1:
-            self.feed.close()
-            self.feed = self.make_feed()
+            self.feed.begin_again()
             self.played = 0
         if not self.played:
-            self.play()
+            self._take()
         if self.cache == WARM:
             return
-        if self.probe is not None and (rate := self.probe(self.last)) is not None:
-            self.raw.append(rate)
+        # Ranks read raw together, as they load; none may fill pages that another has dropped.
+        self._meet()
+        if self.probe is not None:
+            self.raw.append(self.probe(self.last))
+        self._meet()
         page_cache.drop_surely(self.file.path)
-        if self.group is not None:
-            self.group.barrier()
+        self._meet()
 
     def play(self) -> None:
-        """Take every batch of the next epoch, as a training does."""
+        """Take every batch of the next epoch, as a training does, and note how long it took."""
+        steps, elapsed = self._take()
+        if len(steps) > FIRST + LAST:
+            self.utilisation.append(accelerator_utilisation(steps, elapsed))
+        if self.raw and "read_bytes" in self.last:
+            self.disk.append(self.last["read_bytes"] / elapsed)
+
+    def _take(self) -> tuple[list[StepTime], float]:
         before = dict(self.feed.counters())
         steps = []
         start = asked = time.perf_counter()
         for batch in self.feed.epoch():
-            got = time.perf_counter()
             if self.train is not None:
+                # The gradient waits for every rank's batch, which is no computing.
+                self._meet()
+                got = time.perf_counter()
                 self.train(batch)
                 steps.append(StepTime(got - asked, time.perf_counter() - got))
-            if self.group is not None:
-                self.group.barrier()
+            self._meet()
             if self.cache == COLD_STEPS:
                 page_cache.drop(self.file.path)
             asked = time.perf_counter()
         elapsed = time.perf_counter() - start
-        after = self.feed.counters()
-        self.last = {name: value - before.get(name, 0.0) for name, value in after.items()}
+        self.last = {
+            name: value if name in MEMORY else value - before.get(name, 0.0)
+            for name, value in self.feed.counters().items()
+        }
         self.played += 1
-        if len(steps) > FIRST + LAST:
-            self.utilisation.append(accelerator_utilisation(steps, elapsed))
-        if self.raw and self.last.get("read_bytes"):
-            self.disk.append(self.last["read_bytes"] / elapsed)
+        return steps, elapsed
 
-    def epoch_reads(self) -> float:
-        """Return the samples that the last epoch read from the file, by all ranks together."""
-        mine = self.last.get("reads", float(self.settings.training.samples))
-        if self.group is None:
-            return mine
-        return float(sum(self.group.gather(mine)))
+    def _meet(self) -> None:
+        if self.group is not None:
+            self.group.barrier()
+
+    def epoch_reads(self) -> float | None:
+        """Return the samples that all ranks read in the last epoch; None where it is not known.
+
+        HDF5 keeps chunks in memory of its own, and reads whole ones.
+        """
+        mine = None if self.file.fallback else self.last.get("reads")
+        every = [mine] if self.group is None else self.group.gather(mine)
+        return None if None in every else float(sum(every))
 
     def counters(self) -> dict[str, float]:
-        """Return what the last epoch counted, and its disk's rate beside that of raw reads."""
-        told = dict(self.last)
+        """Return what all ranks counted in the last epoch, and rates beside those of raw reads."""
+        mine = dict(self.last)
         if self.raw and self.disk:
-            told["raw_bytes_per_s"] = median(self.raw)
-            told["disk_bytes_per_s"] = median(self.disk)
-            told["share_of_raw"] = told["disk_bytes_per_s"] / told["raw_bytes_per_s"]
+            mine["raw_bytes_per_s"] = median(self.raw)
+            mine["disk_bytes_per_s"] = median(self.disk)
             if len(self.raw) > 1:
-                low, _, high = quantiles(self.raw, n=4)
-                told["raw_bytes_per_s_q25"], told["raw_bytes_per_s_q75"] = low, high
+                low, _, high = quantiles(self.raw, n=4, method="inclusive")
+                mine["raw_bytes_per_s_q25"], mine["raw_bytes_per_s_q75"] = low, high
+        every = [mine] if self.group is None else self.group.gather(mine)
+        told = {name: sum(one.get(name, 0.0) for one in every) for name in mine}
+        if told.get("raw_bytes_per_s"):
+            told["share_of_raw"] = told["disk_bytes_per_s"] / told["raw_bytes_per_s"]
         if self.utilisation:
             told["accelerator_utilisation"] = median(self.utilisation)
         return told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,11 @@ from harness.errors import AssayError
 from workloads.solar.epoch_plan import DROPPED, READ, EpochPlan, Training
 from workloads.solar.layout import SampleFile
 from workloads.solar.reads import Requests, requests
+
+# MADV_WIPEONFORK of Linux: after a fork, the child finds zeros, and no page is shared that an
+# O_DIRECT read could still fill (open(2), notes on O_DIRECT). MADV_DONTFORK would leave a hole in
+# the child, in which other memory comes to lie and is unmapped with the array.
+_WIPE_ON_FORK = 18
 
 
 @dataclass(slots=True, eq=False)
@@ -54,13 +60,15 @@ def memory(size: int) -> NDArray[np.uint8]:
         AssayError: the machine does not give as many.
     """
     try:
-        pages = mmap.mmap(-1, max(size, 1))
+        pages = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, OverflowError) as error:
         raise AssayError(
             f"{size} bytes of memory are refused ({error}); ask for fewer slots or smaller steps"
         ) from None
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
+    for advice in (getattr(mmap, "MADV_HUGEPAGE", None), _WIPE_ON_FORK):
+        if advice is not None:
+            with suppress(OSError):  # a kernel without it
+                pages.madvise(advice)
     return np.frombuffer(pages, dtype=np.uint8, count=size)
 
 

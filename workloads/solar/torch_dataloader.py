@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from workloads.solar.layout import opened
+
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -141,13 +143,15 @@ class _Samples(Dataset[Tensors]):
         self.path = path
         self.names = names
         self.cache_bytes = cache_bytes
-        self.opened: tuple[h5py.Dataset, ...] = ()
+        self._datasets: tuple[h5py.Dataset, ...] = ()
 
     def datasets(self) -> tuple[h5py.Dataset, ...]:
-        if not self.opened:
-            file = h5py.File(self.path, "r", rdcc_nbytes=self.cache_bytes)
-            self.opened = tuple(file[name] for name in self.names)
-        return self.opened
+        if not self._datasets:
+            file = h5py.File(self.path, "r")
+            self._datasets = tuple(
+                opened(file, name, cache_bytes=self.cache_bytes) for name in self.names
+            )
+        return self._datasets
 
     def __len__(self) -> int:
         return len(self.datasets()[0])

@@ -32,6 +32,7 @@ class TorchFeed:
         chosen: what its user chose.
         loader: stays open from epoch to epoch.
         nothing: a batch without samples.
+        tells_reads: whether each sample is read anew: HDF5 keeps chunks that it has read.
         spans: how long choosing took, in s.
         next_epoch: the epoch that comes.
         delivered: samples so far.
@@ -41,6 +42,7 @@ class TorchFeed:
     chosen: LoaderSettings
     loader: BatchLoader
     nothing: tuple[torch.Tensor, ...]
+    tells_reads: bool
     spans: Mapping[str, float] = field(default_factory=dict)
     next_epoch: int = 0
     delivered: int = 0
@@ -69,8 +71,13 @@ class TorchFeed:
             yield Delivered(samples, tensors, left * training.ranks / in_step)
 
     def counters(self) -> Mapping[str, float]:
-        """Return the samples, each of which was read; what HDF5 read for them it does not tell."""
-        return {"samples": float(self.delivered), "reads": float(self.delivered)}
+        """Return the samples, and how many were read where HDF5 has no cache of its own."""
+        told = {"samples": float(self.delivered)}
+        return {**told, "reads": told["samples"]} if self.tells_reads else told
+
+    def begin_again(self) -> None:
+        """Go back to before the first epoch."""
+        self.next_epoch = 0
 
     def close(self) -> None:
         """Nothing: the workers end with the DataLoader."""
@@ -100,9 +107,10 @@ def tuned(settings: Settings, device: Device) -> TorchFeed:
     small = settings.path.stat().st_size < _SMALL_BYTES
     tried = candidates(
         workers=(0, 2) if small else WORKERS,
-        pin=torch.accelerator.is_available(),
         chunked=not small and is_chunked(settings.path, settings.datasets),
     )
+    memory = settings.training.slots * sample_file(settings.path, settings.datasets).sample_bytes
+    tried = tuple(one for one in tried if _cache_bytes(one, len(settings.datasets)) <= memory)
 
     def before() -> None:
         if settings.cold:
@@ -117,6 +125,8 @@ def tuned(settings: Settings, device: Device) -> TorchFeed:
         tried=tried,
         before=before,
     )
+    # Each rank has swept beside the others, and they go on with one choice.
+    chosen = settings.agree(chosen)
     return _feed(settings, chosen, {"sweep": time.perf_counter() - start})
 
 
@@ -127,7 +137,13 @@ def _feed(settings: Settings, chosen: LoaderSettings, spans: Mapping[str, float]
         torch.from_numpy(np.empty((0, *shape), dtype))
         for shape, dtype in zip(file.shapes, file.dtypes, strict=True)
     )
-    return TorchFeed(settings, chosen, loader, nothing, spans)
+    tells_reads = not file.fallback and not is_chunked(settings.path, settings.datasets)
+    return TorchFeed(settings, chosen, loader, nothing, tells_reads, spans)
+
+
+def _cache_bytes(settings: LoaderSettings, datasets: int) -> int:
+    """Return what the chunk caches that were asked for take, in all workers together."""
+    return max(1, settings.workers) * datasets * (settings.cache_bytes or 0)
 
 
 def _local_batch(settings: Settings) -> int:

@@ -221,7 +221,9 @@ class Solar:
         delivered = float(run.file.sample_bytes * run.settings.training.samples)
         moved = {"memory": delivered}
         if run.cache != WARM and run.settings.delay is None:
-            moved["disk"] = run.epoch_reads() * float(run.file.sample_bytes)
+            reads = run.epoch_reads()
+            if reads is not None:
+                moved["disk"] = reads * run.file.sample_bytes
         return Work(
             items=float(run.settings.training.samples),
             item="sample",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import threading
@@ -96,6 +97,21 @@ def test_a_file_that_changes_while_open_ends_the_training_within_seconds(
             _train(loader)
 
 
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_file_replaced_just_before_an_epochs_last_batch_is_noticed_with_it(
+    tmp_path: Path, ahead: bool
+) -> None:
+    file = _write(tmp_path / "a.h5")
+    training = replace(_endless(), epochs=1)
+    with Loader(file, KeepFirst(training), options=Options(depth=2, ahead=ahead)) as loader:
+        batches = loader.epoch()
+        for _ in range(6):
+            next(batches)
+        _replace(file.path)
+        with pytest.raises(AssayError, match="was replaced"):
+            list(batches)
+
+
 def test_a_read_beyond_the_end_of_a_file_names_it(tmp_path: Path) -> None:
     path = tmp_path / "short"
     path.write_bytes(bytes(100))
@@ -113,6 +129,28 @@ def test_a_read_beyond_the_end_of_a_file_names_it(tmp_path: Path) -> None:
         )
         with pytest.raises(AssayError, match=r"short: ends before byte 128: it was truncated"):
             read(table, 0, table.count)
+
+
+@pytest.mark.parametrize(("size", "message"), [(5000, "truncated"), (8192, "Invalid argument")])
+def test_a_file_system_that_refuses_to_go_on_within_a_block_means_truncation_only_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, message: str
+) -> None:
+    path = tmp_path / "short"
+    path.write_bytes(bytes(5000))
+
+    def direct(descriptor: int, views: list[memoryview], offset: int) -> int:
+        os.truncate(path, size)
+        if offset % 512:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return 5000
+
+    monkeypatch.setattr("workloads.solar.reads.os.preadv", direct)
+    rows, zero = memory(8192).reshape(1, 8192), np.array([0])
+    table = requests(1)
+    with path.open("rb") as file:
+        add(table, file.fileno(), path, zero, rows, zero, memory(0))
+        with pytest.raises(AssayError, match=message):
+            read(table, 0, 1)
 
 
 def test_a_read_that_fails_names_the_file_and_the_reason(tmp_path: Path) -> None:
@@ -281,6 +319,21 @@ def test_a_loader_that_has_begun_says_so_after_a_fork(tmp_path: Path) -> None:
         assert ours.poll(10)
         assert "does not outlive a fork" in ours.recv()
         child.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_memory_is_not_shared_with_a_forked_process_which_finds_zeros_in_its_place() -> None:
+    rows = memory(2**20)
+    rows.fill(7)
+    # Not by multiprocessing: the child is to run nothing else.
+    child = os.fork()
+    if child == 0:
+        found = bool((rows == 0).all())
+        rows.fill(9)
+        os._exit(0 if found else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert (rows == 7).all()
 
 
 def test_raw_reads_say_their_rate_and_refuse_what_cannot_be_read(tmp_path: Path) -> None:

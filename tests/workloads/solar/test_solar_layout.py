@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,13 @@ def _storage_out(file: h5py.File) -> None:
     file.create_dataset("x", (3,), "f4", external=[("../outside", 0, 12)])
 
 
+def _cycle(file: h5py.File) -> None:
+    for name, source in (("x", "y"), ("y", "x")):
+        virtual = h5py.VirtualLayout((10, 6), "f4")
+        virtual[...] = h5py.VirtualSource(".", source, (10, 6))
+        file.create_virtual_dataset(name, virtual)
+
+
 def _source(name: str) -> Callable[[h5py.File], None]:
     def make(file: h5py.File) -> None:
         virtual = h5py.VirtualLayout((10, 6), "f4")
@@ -228,6 +237,7 @@ def _pattern(file: h5py.File) -> None:
         (_source("../outside.h5"), "outside the file's folder"),
         (_source("gone.h5"), "which is missing"),
         (_pattern, "pattern"),
+        (_cycle, "links lead to"),
     ],
 )
 def test_what_cannot_be_trusted_or_planned_is_refused_in_one_line(
@@ -282,3 +292,94 @@ def test_an_offset_beyond_the_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(AssayError, match=r"truncated|not readable"):
         sample_file(path)
+
+
+@pytest.mark.parametrize("address", [2**50, 2**63 + 8])
+def test_a_chunk_beyond_the_file_is_refused(tmp_path: Path, address: int) -> None:
+    path = _write(tmp_path / "a.h5", chunks=(2, 6))
+    whole = bytearray(path.read_bytes())
+    (offset,) = sample_file(path).datasets[0].offsets(np.zeros(1, dtype=np.int64)).tolist()
+    at = whole.rindex(offset.to_bytes(8, "little"))
+    whole[at : at + 8] = address.to_bytes(8, "little")
+    path.write_bytes(whole)
+    with pytest.raises(AssayError, match=r"truncated|not readable"):
+        sample_file(path)
+
+
+def test_a_link_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["linked"] = h5py.ExternalLink("b.h5", "/x")
+    whole = bytearray(path.read_bytes())
+    whole[whole.rindex(b"\x40", 0, whole.index(b"linked"))] = 70
+    path.write_bytes(whole)
+    with pytest.raises(AssayError, match="not readable"):
+        sample_file(path)
+
+
+def _tell_refusal(path: Path, told: Any) -> None:
+    try:
+        sample_file(path)
+    except AssayError as error:
+        told.send(str(error))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_no_source_is_opened_before_it_is_known_to_lie_beside_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with h5py.File(folder / "a.h5", "w") as file:
+        endless = h5py.h5s.UNLIMITED
+        virtual = h5py.VirtualLayout((10, 6), "f4", maxshape=(None, 6))
+        source = h5py.VirtualSource("../pipe", "x", (10, 6), maxshape=(None, 6))
+        virtual[:endless, :] = source[:endless, :]
+        file.create_virtual_dataset("x", virtual)
+    os.mkfifo(tmp_path / "pipe")  # to open it is to wait for a writer
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_tell_refusal, args=(folder / "a.h5", theirs))
+    child.start()
+    answered = ours.poll(10)
+    child.kill()
+    child.join()
+    assert answered
+    assert "outside the file's folder" in ours.recv()
+
+
+def test_sources_that_many_datasets_share_are_each_followed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width, depth = 3, 6
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for level, number in product(range(depth), range(width)):
+            virtual = h5py.VirtualLayout((width,), "f4")
+            for source in range(width):
+                virtual[source] = h5py.VirtualSource(".", f"{level + 1}-{source}", (1,))
+            file.create_virtual_dataset(f"{level}-{number}", virtual)
+        for number in range(width):
+            file.create_dataset(f"{depth}-{number}", data=np.zeros(1, dtype="f4"))
+    opened: list[Path] = []
+    real = h5py.File
+
+    def counted(path: Path, mode: str) -> h5py.File:
+        opened.append(path)
+        return real(path, mode)
+
+    monkeypatch.setattr("workloads.solar.containment.h5py.File", counted)
+    names = [f"{level}-{number}" for level, number in product(range(depth), range(width))]
+    assert "0-0: virtual; " in sample_file(tmp_path / "a.h5", names).fallback
+    assert len(opened) <= width * width * depth + 3
+
+
+def test_more_chunks_than_can_be_listed_are_left_to_h5py(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(_write(tmp_path / "a.h5", "x", chunks=(1, 6)), "y", chunks=(1, 1))
+    x, y = sample_file(path).datasets
+    assert x.stored is not None
+    assert y.stored is not None
+    monkeypatch.setattr("workloads.solar.layout._MOST_CHUNKS", 10)
+    x, y = sample_file(path).datasets
+    assert x.fallback == ""
+    assert y.fallback == "in more than 10 chunks"
+    assert y.stored is None

@@ -285,6 +285,28 @@ def test_nothing_is_read_ahead_of_an_epoch_that_is_not_asked_for(file: SampleFil
         assert next(loader.epoch()).epoch == 2
 
 
+def test_an_epoch_is_planned_while_the_one_before_it_is_delivered_and_at_no_other_time(
+    file: SampleFile,
+) -> None:
+    begun: list[int] = []
+    planned: list[int] = []
+
+    class Slow(KeepFirst):
+        def epochs(self, start: int = 0) -> Iterator[EpochPlan]:
+            for plan in super().epochs(start):
+                begun.append(plan.epoch)
+                time.sleep(0.05)
+                planned.append(plan.epoch)
+                yield plan
+
+    with Loader(file, Slow(_training(epochs=0)), options=Options(ahead=False)) as loader:
+        for epoch in range(3):
+            list(loader.epoch())
+            assert planned == list(range(epoch + 2))
+            time.sleep(0.05)
+            assert begun == list(range(epoch + 2))
+
+
 def test_staging_memory_stays_within_its_limit_however_unequal_the_steps(
     file: SampleFile,
 ) -> None:

@@ -22,9 +22,12 @@ from harness.records import Case, Outcome, Params, Variant
 from harness.task import Task
 from workloads.solar import WORKLOAD, page_cache
 from workloads.solar.feed import Delivered
+from workloads.solar.loader import Loader
+from workloads.solar.planned_feeds import PlannedFeed
 from workloads.solar.run import Run
 
 SMALL: Params = {"data": "ptychonn", "samples": 100, "batch": 16, "cache": "warm"}
+FIELDS = ("order", "rank", "source", "target")
 OWN = ("assay", "lru", "minio", "solar-paper")
 
 
@@ -257,3 +260,76 @@ def test_ranks_share_each_step_and_meet_at_its_end() -> None:
         assert result.verification is not None
         assert result.verification.passed
         assert result.measurement("skew") is not None
+
+
+def test_memory_is_counted_as_what_it_is_and_not_as_what_an_epoch_adds() -> None:
+    run = prepared("assay")
+    for _ in range(2):
+        told = epoch_of(run)
+    assert told["buffer_bytes"] >= 50 * run.file.sample_bytes
+    assert told["staging_bytes"] > 0
+    run.feed.close()
+
+
+def test_what_hdf5_may_have_kept_is_not_called_a_read() -> None:
+    pytest.importorskip("torch")
+    for chunk, known in ((0, True), (4, False)):
+        run = prepared("dataloader", chunk=chunk)
+        assert ("reads" in epoch_of(run)) is known
+    run = prepared("assay", chunk=4, gzip="yes")
+    epoch_of(run)
+    assert run.epoch_reads() is None
+    run.feed.close()
+
+
+@pytest.mark.parametrize("name", ["assay", "dataloader"])
+@pytest.mark.parametrize("kind", ["external", "virtual"])
+def test_what_lies_in_other_files_is_found_beside_the_file_from_any_folder(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, elsewhere = tmp_path / "beside", tmp_path / "elsewhere"
+    for folder, values in ((beside, np.arange(40)), (elsewhere, np.full(40, 7))):
+        folder.mkdir()
+        (folder / "raw.bin").write_bytes(values.astype("<i8").tobytes())
+        with h5py.File(folder / "part.h5", "w") as file:
+            file["x"] = values
+    with h5py.File(beside / "whole.h5", "w") as file:
+        if kind == "external":
+            file.create_dataset("x", (40,), "<i8", external=[("raw.bin", 0, 320)])
+        else:
+            layout = h5py.VirtualLayout((40,), "<i8")
+            layout[:] = h5py.VirtualSource("part.h5", "x", (40,))
+            file.create_virtual_dataset("x", layout)
+    monkeypatch.chdir(elsewhere)
+    run = prepared(name, data=str(beside / "whole.h5"), datasets="x", batch=8)
+    assert WORKLOAD.verify(run).passed
+    batch = next(run.feed.epoch())
+    assert sorted(np.asarray(batch.arrays[0]).tolist()) == sorted(batch.samples.tolist())
+    run.feed.close()
+
+
+def test_an_order_of_the_planners_own_is_rejected() -> None:
+    run = prepared("assay", samples=200)
+
+    class Reversed:
+        name = "assay"
+
+        def __init__(self, planner: Any) -> None:
+            self.planner = planner
+            self.training = planner.training
+
+        def epochs(self, start: int = 0) -> Iterator[Any]:
+            for plan in self.planner.epochs(start):
+                arrays = {name: getattr(plan, name)[::-1].copy() for name in FIELDS}
+                yield replace(plan, **arrays)
+
+    planner = run.feed.planner  # type: ignore[attr-defined]
+    run.feed.close()
+    run.feed = PlannedFeed(
+        lambda: None,  # type: ignore[arg-type, return-value]
+        Loader(run.file, Reversed(planner)),
+        planner,
+        {},
+    )
+    assert not WORKLOAD.verify(run).passed
+    run.feed.close()
