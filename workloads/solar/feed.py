@@ -19,6 +19,9 @@ CACHES = (WARM, COLD, COLD_STEPS)
 
 REAL, SIMULATED = "real", "simulated"
 
+SMALL_FILE_BYTES = 128 << 20
+"""Files below this are read with few of the DataLoader's settings to find the best."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 from harness.protocols import Device
 from workloads.solar import page_cache
 from workloads.solar.epoch_plan import Training
-from workloads.solar.feed import Delivered, Settings
+from workloads.solar.feed import SMALL_FILE_BYTES, Delivered, Settings
 from workloads.solar.layout import sample_file
 from workloads.solar.orders import epoch_order
 from workloads.solar.torch_dataloader import DEFAULT, BatchLoader, LoaderSettings, is_chunked
 from workloads.solar.torch_sweep import WORKERS, best, candidates
-
-_SMALL_BYTES = 128 << 20
-"""Files below this are tried with few settings."""
 
 
 @dataclass(slots=True)
@@ -104,7 +101,7 @@ def tuned(settings: Settings, device: Device) -> TorchFeed:
     training = settings.training
     order = epoch_order(training.seed, 0, training.samples)
     # Starting workers takes longer than reading a small file.
-    small = settings.path.stat().st_size < _SMALL_BYTES
+    small = settings.path.stat().st_size < SMALL_FILE_BYTES
     tried = candidates(
         workers=(0, 2) if small else WORKERS,
         chunked=not small and is_chunked(settings.path, settings.datasets),

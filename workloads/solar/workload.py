@@ -13,7 +13,7 @@ from harness.cache import cache_root
 from harness.errors import AssayError
 from harness.protocols import Device, Group
 from harness.records import Case, Facts, Parameter, Params, Variant, Verification, Work
-from workloads.solar.feed import CACHES, COLD, REAL, SIMULATED, WARM
+from workloads.solar.feed import CACHES, COLD, REAL, SIMULATED, SMALL_FILE_BYTES, WARM
 from workloads.solar.inputs import user_file
 from workloads.solar.shapes import SHAPES
 
@@ -97,7 +97,8 @@ _SIZES: Mapping[str, tuple[Params, ...]] = MappingProxyType(
 _IMPORT_S = 4.0
 _GENERATED_BYTES_PER_S = 150e6
 _READ_BYTES_PER_S = 100e6
-_SWEEP_S = 30.0
+_SWEEP_S = 60.0
+_SHORT_SWEEP_S = 8.0
 """Measured on two shared x86 cores and rounded down."""
 
 
@@ -169,7 +170,9 @@ class Solar:
             return _IMPORT_S
         sample = sum(dataset.row_bytes for dataset in SHAPES[str(params["data"])])
         size = float(sample * int(params["samples"]))
-        sweep_s = _SWEEP_S if variant.name == _TUNED else 0.0
+        sweep_s = 0.0
+        if variant.name == _TUNED:
+            sweep_s = _SWEEP_S if size >= SMALL_FILE_BYTES else _SHORT_SWEEP_S
         return _IMPORT_S + sweep_s + size / _GENERATED_BYTES_PER_S + 2.0 * size / _READ_BYTES_PER_S
 
     def disk_folder(self, params: Params) -> Path:
