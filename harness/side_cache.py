@@ -94,8 +94,12 @@ def drop_oldest(folder: Path, keep: int, remove: Callable[[Path], None]) -> list
     Returns:
         What was removed.
     """
-    locks = sorted(folder.glob("*.lock"), key=_used_s, reverse=True)
-    return [lock.with_suffix("") for lock in locks[keep:] if _drop(lock, remove)]
+    return [lock.with_suffix("") for lock in locks_by_use(folder)[keep:] if _drop(lock, remove)]
+
+
+def locks_by_use(folder: Path) -> list[Path]:
+    """Return the locks of what is kept in `folder`, the most recently used first."""
+    return sorted(folder.glob("*.lock"), key=_used_s, reverse=True)
 
 
 def _drop(lock: Path, remove: Callable[[Path], None]) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.protocols import Device
 from workloads.solar.epoch_plan import Training
+
+if TYPE_CHECKING:
+    from workloads.solar.layout import SampleFile  # imports h5py
 
 WARM, COLD, COLD_STEPS = "warm", "cold", "cold-steps"
 CACHES = (WARM, COLD, COLD_STEPS)
@@ -28,8 +30,7 @@ class Settings:
     """What a feed is made for.
 
     Attributes:
-        path: the HDF5 file.
-        datasets: names of the datasets that make up a sample.
+        file: the samples.
         training: what is known of the training.
         rank: which rank's batches are delivered.
         cold: whether the file is read from its disk, and not from the page cache.
@@ -38,8 +39,7 @@ class Settings:
             the real one.
     """
 
-    path: Path
-    datasets: tuple[str, ...]
+    file: SampleFile
     training: Training
     rank: int
     cold: bool

@@ -112,9 +112,8 @@ def _digest(shape: str, samples: int, layout: Layout, seed: int) -> str:
 
 def _drop_beyond(folder: Path, most_bytes: int) -> None:
     """Keep the most recently used files that fit, and any that is held."""
-    used = sorted(folder.glob("*.lock"), key=_used_s, reverse=True)
     taken = 0
-    for kept, lock in enumerate(used):
+    for kept, lock in enumerate(side_cache.locks_by_use(folder)):
         taken += _bytes(lock.with_suffix(""))
         if taken > most_bytes:
             side_cache.drop_oldest(folder, kept, _remove)
@@ -124,13 +123,6 @@ def _drop_beyond(folder: Path, most_bytes: int) -> None:
 def _remove(path: Path) -> None:
     remove_parts(path)
     path.unlink(missing_ok=True)
-
-
-def _used_s(lock: Path) -> float:
-    try:
-        return lock.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _bytes(path: Path) -> int:

@@ -11,7 +11,6 @@ from harness.protocols import Device
 from workloads.solar import lru, minio, schedule, solar_paper
 from workloads.solar.epoch_plan import Planner
 from workloads.solar.feed import Delivered, Settings
-from workloads.solar.layout import sample_file
 from workloads.solar.loader import Loader
 from workloads.solar.options import Options
 
@@ -78,7 +77,6 @@ def solar_paper_feed(settings: Settings, device: Device) -> PlannedFeed:
 
 
 def _feed(settings: Settings, planner: Planner) -> PlannedFeed:
-    file = sample_file(settings.path, settings.datasets)
     # The first plan has nothing in the buffers, and compiles.
     plans = islice(planner.epochs(), 2)
     next(plans)
@@ -88,6 +86,6 @@ def _feed(settings: Settings, planner: Planner) -> PlannedFeed:
     options = Options(direct=settings.cold, ahead=False, delay=settings.delay)
 
     def make() -> Loader:
-        return Loader(file, planner, rank=settings.rank, options=options)
+        return Loader(settings.file, planner, rank=settings.rank, options=options)
 
     return PlannedFeed(make, make(), planner, {"schedule": schedule_s})

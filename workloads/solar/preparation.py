@@ -57,8 +57,7 @@ def prepare(
     cold = params["cache"] != WARM
     system = _simulated(params, ranks)
     settings = Settings(
-        path=file.path,
-        datasets=file.names,
+        file=file,
         training=training,
         rank=rank,
         cold=cold,
@@ -70,7 +69,6 @@ def prepare(
     feed = make(settings, device)
     spans["feed"] = time.perf_counter() - start
     return Run(
-        file=file,
         feed=feed,
         settings=settings,
         cache=str(params["cache"]),
@@ -122,6 +120,7 @@ def _alone(value: Any) -> Any:
 
 def _probe(file: SampleFile) -> Probe | None:
     """Return the raw reader; None where requests are of two kinds, or h5py's own."""
+    threads = Options().threads
     kinds = {dataset.aligned for dataset in file.datasets}
     if file.fallback or len(kinds) > 1:
         return None
@@ -135,9 +134,11 @@ def _probe(file: SampleFile) -> Probe | None:
         seed = time.perf_counter_ns() % 2**32
         if kinds == {True}:
             with suppress(AssayError):  # some file systems refuse O_DIRECT, and so it is in a feed
-                return raw_rate(file.path, -(-size // 4096) * 4096, _PROBE_BYTES, seed=seed)
+                return raw_rate(
+                    file.path, -(-size // 4096) * 4096, _PROBE_BYTES, threads=threads, seed=seed
+                )
         page_cache.drop(file.path)
-        return raw_rate(file.path, size, _PROBE_BYTES, direct=False, seed=seed)
+        return raw_rate(file.path, size, _PROBE_BYTES, threads=threads, direct=False, seed=seed)
 
     return probe
 

@@ -48,8 +48,21 @@ def local_batches(training: Training) -> NDArray[np.int32]:
         Shape (steps, ranks), int32.
     """
     ends = np.minimum(np.arange(training.steps + 1) * training.batch, training.samples)
+    return dealt_in_turn(ends, training.ranks)
+
+
+def dealt_in_turn(ends: NDArray[np.int64], ranks: int) -> NDArray[np.int32]:
+    """Return how much each rank gets in each step where it is dealt in turn, across steps.
+
+    Args:
+        ends: shape (steps + 1,), how much has been dealt before each step, and in all.
+        ranks: how many there are.
+
+    Returns:
+        Shape (steps, ranks), int32.
+    """
     # Rank r has the places r, r + ranks, ...: of the first x places that is ceil((x - r) / ranks).
-    before = -((np.arange(training.ranks) - ends[:, None]) // training.ranks)
+    before = -((np.arange(ranks) - ends[:, None]) // ranks)
     return np.diff(before, axis=0).astype(np.int32)
 
 

@@ -28,7 +28,6 @@ class Run:
     """What an epoch needs, and what was seen of the epochs so far.
 
     Attributes:
-        file: the file that is read.
         feed: brings the batches of this rank.
         settings: what the feed is made for.
         cache: one of `feed.CACHES`.
@@ -45,7 +44,6 @@ class Run:
         utilisation: the device's share of each timed epoch, where it trains.
     """
 
-    file: SampleFile
     feed: Feed
     settings: Settings
     cache: str
@@ -60,6 +58,11 @@ class Run:
     raw: list[float] = field(default_factory=list)
     disk: list[float] = field(default_factory=list)
     utilisation: list[float] = field(default_factory=list)
+
+    @property
+    def file(self) -> SampleFile:
+        """Return the file that is read."""
+        return self.settings.file
 
     def begin_epoch(self) -> None:
         """Do what comes before an epoch that is timed: a new training, raw reads, dropped pages.

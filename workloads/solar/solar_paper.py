@@ -24,6 +24,7 @@ from workloads.solar.buffers import Begun, begin, empty
 from workloads.solar.epoch_order_search import best_path, overlaps
 from workloads.solar.epoch_plan import READ, EpochPlan, Training
 from workloads.solar.orders import capacity, checked, checked_start, epoch_order
+from workloads.solar.quotas import dealt_in_turn
 
 SEARCHED = 50
 """Epochs whose order is searched at once: the search is quadratic in them, and all
@@ -103,9 +104,7 @@ def _equal_reads(begun: Begun) -> NDArray[np.int32]:
     step = np.arange(len(begun.order)) // begun.batch
     reads = np.bincount(step[begun.source == READ], minlength=steps)
     ends = np.concatenate(([0], np.cumsum(reads)))
-    before = -((np.arange(ranks) - ends[:, None]) // ranks)
-    equal: NDArray[np.int32] = np.diff(before, axis=0).astype(np.int32)
-    return equal
+    return dealt_in_turn(ends, ranks)
 
 
 def _keep_last(begun: Begun, following: NDArray[np.int64], training: Training) -> None:

@@ -14,7 +14,6 @@ from harness.protocols import Device
 from workloads.solar import page_cache
 from workloads.solar.epoch_plan import Training
 from workloads.solar.feed import SMALL_FILE_BYTES, Delivered, Settings
-from workloads.solar.layout import sample_file
 from workloads.solar.orders import epoch_order
 from workloads.solar.torch_dataloader import DEFAULT, BatchLoader, LoaderSettings, is_chunked
 from workloads.solar.torch_sweep import WORKERS, best, candidates
@@ -98,25 +97,25 @@ def dataloader(settings: Settings, device: Device) -> TorchFeed:
 
 def tuned(settings: Settings, device: Device) -> TorchFeed:
     """Return the feed with the settings that win a sweep over a part of an epoch."""
-    training = settings.training
+    training, file = settings.training, settings.file
     order = epoch_order(training.seed, 0, training.samples)
     # Starting workers takes longer than reading a small file.
-    small = settings.path.stat().st_size < SMALL_FILE_BYTES
+    small = file.identity.size < SMALL_FILE_BYTES
     tried = candidates(
         workers=(0, 2) if small else WORKERS,
-        chunked=not small and is_chunked(settings.path, settings.datasets),
+        chunked=not small and is_chunked(file.path, file.names),
     )
-    memory = settings.training.slots * sample_file(settings.path, settings.datasets).sample_bytes
-    tried = tuple(one for one in tried if _cache_bytes(one, len(settings.datasets)) <= memory)
+    memory = training.slots * file.sample_bytes
+    tried = tuple(one for one in tried if _cache_bytes(one, len(file.names)) <= memory)
 
     def before() -> None:
         if settings.cold:
-            page_cache.drop(settings.path)
+            page_cache.drop(file.path)
 
     start = time.perf_counter()
     chosen = best(
-        settings.path,
-        settings.datasets,
+        file.path,
+        file.names,
         dealt(order, training, settings.rank),
         _local_batch(settings),
         tried=tried,
@@ -128,13 +127,13 @@ def tuned(settings: Settings, device: Device) -> TorchFeed:
 
 
 def _feed(settings: Settings, chosen: LoaderSettings, spans: Mapping[str, float]) -> TorchFeed:
-    loader = BatchLoader(settings.path, settings.datasets, _local_batch(settings), chosen)
-    file = sample_file(settings.path, settings.datasets)
+    file = settings.file
+    loader = BatchLoader(file.path, file.names, _local_batch(settings), chosen)
     nothing = tuple(
         torch.from_numpy(np.empty((0, *shape), dtype))
         for shape, dtype in zip(file.shapes, file.dtypes, strict=True)
     )
-    tells_reads = not file.fallback and not is_chunked(settings.path, settings.datasets)
+    tells_reads = not file.fallback and not is_chunked(file.path, file.names)
     return TorchFeed(settings, chosen, loader, nothing, tells_reads, spans)
 
 

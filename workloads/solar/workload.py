@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.allocator import KEEP_FREED_MEMORY
-from harness.cache import cache_root
 from harness.errors import AssayError
 from harness.protocols import Device, Group
 from harness.records import Case, Facts, Parameter, Params, Variant, Verification, Work
 from workloads.solar.feed import CACHES, COLD, REAL, SIMULATED, SMALL_FILE_BYTES, WARM
-from workloads.solar.inputs import user_file
+from workloads.solar.file_cache import cache_folder
+from workloads.solar.generate import file_bytes
+from workloads.solar.inputs import is_generated, user_file
 from workloads.solar.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Solar:
             AssayError: no such file, or a number out of range.
         """
         params = {name: each.default for name, each in _PARAMETERS.items()} | dict(params)
-        if str(params["data"]) in SHAPES:
+        if is_generated(params):
             if params["datasets"]:
                 raise AssayError("datasets= is for a file; generated ones have their own")
             _at_least(params, "samples", 1)
@@ -166,10 +167,9 @@ class Solar:
 
     def estimate_s(self, variant: Variant, params: Params) -> float:
         """Return what a worker takes besides sampling, in s: a file's writing and two epochs."""
-        if str(params["data"]) not in SHAPES:
+        if not is_generated(params):
             return _IMPORT_S
-        sample = sum(dataset.row_bytes for dataset in SHAPES[str(params["data"])])
-        size = float(sample * int(params["samples"]))
+        size = file_bytes(str(params["data"]), int(params["samples"]))
         sweep_s = 0.0
         if variant.name == _TUNED:
             sweep_s = _SWEEP_S if size >= SMALL_FILE_BYTES else _SHORT_SWEEP_S
@@ -177,8 +177,8 @@ class Solar:
 
     def disk_folder(self, params: Params) -> Path:
         """Return the folder of the file that is read."""
-        if str(params["data"]) in SHAPES:
-            folder = cache_root() / "solar"
+        if is_generated(params):
+            folder = cache_folder()
             folder.mkdir(parents=True, exist_ok=True)
             return folder
         return user_file(params).parent
